@@ -1,0 +1,32 @@
+/**
+ * Number formats: which array holds which format, and the plain data of state dicts.
+ *
+ * @module
+ */
+
+/** The format of a parameter's elements. */
+export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16';
+
+/** Uint16Array holds bfloat16 or float16 bit patterns; which of the two is said by a {@link DType} beside it. */
+export type NumericArray = Float32Array | Float64Array | Uint16Array;
+
+/** An array in a state dict: plain data, can be cloned structurally (postMessage, IndexedDB). Row-major. */
+export interface StateTensor {
+  /** Format of the elements in `data`. */
+  dtype: DType | 'int64' | 'bool' | 'uint8';
+  /** Length of every dimension; `[]` is a scalar with one element. */
+  shape: number[];
+  /** The elements; bool is one byte each, 0 or 1. */
+  data: NumericArray | BigInt64Array | Uint8Array;
+}
+
+/** Anything a state dict may hold. */
+export type StateValue = StateTensor | number | boolean | string | null | StateValue[] | { [key: string]: StateValue };
+
+/** An optimizer's state as plain data, in PyTorch's nesting and with PyTorch's key names. */
+export interface OptimizerStateDict {
+  /** Keyed by parameter index, counted over all groups in their order, as in PyTorch. */
+  state: Record<string, Record<string, StateValue>>;
+  /** One entry per group; `params` lists the indices of its parameters. */
+  param_groups: ({ params: number[] } & Record<string, StateValue>)[];
+}
