@@ -3,5 +3,17 @@
  *
  * @module
  */
+export { Adafactor, type AdafactorOptions } from './adafactor.ts';
+export { AdamW, type AdamWOptions } from './adamw.ts';
 export type { DType, NumericArray, OptimizerStateDict, StateTensor, StateValue } from './dtype.ts';
+export { type Kernels, type Loops32, type Loops64, typescriptKernels } from './kernels.ts';
+export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './low-precision.ts';
+export {
+  type CommonOptions,
+  NonFiniteGradientError,
+  Optimizer,
+  type ParamGroup,
+  type ParamGroupInput,
+  type Params,
+} from './optimizer.ts';
 export { type Float16ArrayLike, Parameter } from './parameter.ts';

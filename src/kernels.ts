@@ -1,0 +1,51 @@
+/**
+ * The seam between the optimizers' formulas and the loops that do the arithmetic. Engines differ in speed, never in the
+ * bits of a result; the order of every sum is written down in `_loops.ts`, which is the reference.
+ *
+ * @module
+ */
+import * as loops32 from './_loops.ts';
+import * as loops64 from './_loops64.ts';
+
+/** The loops for one array type; their meaning, arguments and order of summation are those of `_loops.ts`. */
+export type Loops32 = typeof loops32;
+/** {@link Loops32} for Float64Array. */
+export type Loops64 = typeof loops64;
+
+/**
+ * The engine of an optimizer: where its arrays live and which loops work on them. 16-bit parameters are widened block by block and
+ * worked on by the float32 loops.
+ */
+export interface Kernels {
+  /** For messages and benchmarks, such as `"typescript"`. */
+  readonly name: string;
+  /**
+   * A zeroed array that these kernels work on without copying.
+   *
+   * @throws RangeError when the kernels' memory is used up.
+   */
+  allocate(dtype: 'float32', length: number): Float32Array;
+  /** {@inheritDoc Kernels.(allocate:1)} */
+  allocate(dtype: 'float64', length: number): Float64Array;
+  /** Gives the memory of an array from `allocate` back; the array must not be used afterwards. */
+  free(array: Float32Array | Float64Array): void;
+  /** @internal */
+  readonly float32: Loops32;
+  /** @internal */
+  readonly float64: Loops64;
+}
+
+function allocate(dtype: 'float32', length: number): Float32Array;
+function allocate(dtype: 'float64', length: number): Float64Array;
+function allocate(dtype: 'float32' | 'float64', length: number): Float32Array | Float64Array {
+  return dtype === 'float32' ? new Float32Array(length) : new Float64Array(length);
+}
+
+/** The pure TypeScript loops: the default and the reference. Its arrays are ordinary ones, and freeing them does nothing. */
+export const typescriptKernels: Kernels = {
+  name: 'typescript',
+  allocate,
+  free() {},
+  float32: loops32,
+  float64: loops64,
+};

@@ -1,0 +1,202 @@
+/**
+ * bfloat16 and float16 (IEEE 754 binary16) as bit patterns in Uint16Arrays.
+ *
+ * Everything goes through the bits of a float32: bfloat16 is its upper half, float16 a shorter form of it. Widening is exact;
+ * narrowing rounds to nearest, ties to even, or stochastically.
+ *
+ * @module
+ */
+import { show } from './_check.ts';
+
+/** One float32 and its bits. */
+const float = new Float32Array(1);
+const word = new Uint32Array(float.buffer);
+
+/**
+ * The float32 that rounds on as the double itself would: nearest, but to odd when inexact, so that rounding to 16 bits
+ * afterwards is a single rounding (Boldo & Melquiond 2008, "Emulation of FMA and correctly rounded sums").
+ */
+function roundToOdd(value: number): number {
+  float[0] = value;
+  const near = float[0]!;
+  if (near === value || !Number.isFinite(near) || value !== value) return word[0]!;
+  const bits = word[0]!;
+  if ((bits & 1) === 1) return bits;
+  const away = Math.abs(value) > Math.abs(near) || near === 0;
+  return away ? bits + 1 : bits - 1;
+}
+
+/** float32 bits to bfloat16 bits, ties to even; a NaN keeps its sign and upper payload and becomes quiet. */
+export function bfloat16Bits(bits: number): number {
+  if ((bits & 0x7fffffff) >>> 0 > 0x7f800000) return (bits >>> 16) | 0x40;
+  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
+}
+
+/** float32 bits to float16 bits, ties to even; a NaN keeps its sign and upper payload and becomes quiet. */
+export function float16BitsOf(bits: number): number {
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude >= 0x38800000) {
+    // Normal in float16, or too large for it.
+    if (magnitude > 0x7f800000) return sign | 0x7e00 | ((magnitude >>> 13) & 0x1ff);
+    if (magnitude >= 0x477ff000) return sign | 0x7c00;
+    return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
+  }
+  // Subnormal: the last bit is worth 2^-24, as that of a float32 between 0.5 and 1, so one addition rounds.
+  word[0] = magnitude;
+  float[0] = float[0]! + 0.5;
+  return sign | (word[0]! - 0x3f000000);
+}
+
+/** float16 bits to float32 bits, exact. */
+export function float32BitsOfFloat16(half: number): number {
+  const sign = (half & 0x8000) << 16;
+  const magnitude = half & 0x7fff;
+  if (magnitude >= 0x7c00) return (sign | 0x7f800000 | ((magnitude & 0x3ff) << 13)) >>> 0;
+  // Exponent bias 15 in 2^-14 units becomes 127 by one exact multiplication, which also normalises subnormals.
+  word[0] = magnitude << 13;
+  float[0] = float[0]! * 2 ** 112;
+  return (word[0]! | sign) >>> 0;
+}
+
+function checkedValues(label: string, values: unknown): ArrayLike<number> {
+  const length = (values as ArrayLike<number> | null)?.length;
+  if (typeof values !== 'object' || !Number.isSafeInteger(length) || values instanceof BigInt64Array) {
+    throw new TypeError(`${label}: values must be an array or typed array of numbers, got ${show(values)}`);
+  }
+  return values as ArrayLike<number>;
+}
+
+function checkedBits(label: string, bits: unknown): Uint16Array {
+  if (!ArrayBuffer.isView(bits) || (bits as Uint16Array)[Symbol.toStringTag] !== 'Uint16Array') {
+    throw new TypeError(`${label}: bits must be a Uint16Array, got ${show(bits)}`);
+  }
+  return bits as Uint16Array;
+}
+
+function narrowAll(label: string, values: ArrayLike<number>, toBits: (bits: number) => number): Uint16Array {
+  const source = checkedValues(label, values);
+  const result = new Uint16Array(source.length);
+  // The bits of a Float32Array are read as they are: JavaScript may change a NaN's payload on its way through a number.
+  const words =
+    ArrayBuffer.isView(source) && (source as Float32Array)[Symbol.toStringTag] === 'Float32Array'
+      ? new Uint32Array((source as Float32Array).buffer, (source as Float32Array).byteOffset, source.length)
+      : null;
+  for (let i = 0; i < result.length; i++) {
+    const value = words === null ? source[i] : 0;
+    if (typeof value !== 'number') {
+      throw new TypeError(`${label}: values[${i}] must be a number, got ${show(value)}`);
+    }
+    result[i] = toBits(words === null ? roundToOdd(value) : words[i]!);
+  }
+  return result;
+}
+
+/**
+ * bfloat16 bits of numbers, rounded once to nearest, ties to even. Too large becomes infinity; NaN stays NaN.
+ *
+ * @param values - Numbers in any array; those of a Float32Array keep their NaN payloads.
+ * @throws TypeError when values is not an array of numbers.
+ * @example
+ * ```ts
+ * toBfloat16([1, 3.14159]); // Uint16Array [0x3f80, 0x4049]
+ * ```
+ */
+export function toBfloat16(values: ArrayLike<number>): Uint16Array {
+  return narrowAll('toBfloat16', values, bfloat16Bits);
+}
+
+/**
+ * The numbers that bfloat16 bits stand for, exactly.
+ *
+ * @throws TypeError when bits is not a Uint16Array.
+ */
+export function fromBfloat16(bits: Uint16Array): Float32Array {
+  const result = new Float32Array(checkedBits('fromBfloat16', bits).length);
+  widenBfloat16(bits, 0, bits.length, new Uint32Array(result.buffer));
+  return result;
+}
+
+/**
+ * float16 (IEEE 754 binary16) bits of numbers, rounded once to nearest, ties to even, subnormals included. From 65520 on the
+ * result is infinity; NaN stays NaN.
+ *
+ * @param values - Numbers in any array; those of a Float32Array keep their NaN payloads.
+ * @throws TypeError when values is not an array of numbers.
+ */
+export function toFloat16(values: ArrayLike<number>): Uint16Array {
+  return narrowAll('toFloat16', values, float16BitsOf);
+}
+
+/**
+ * The numbers that float16 bits stand for, exactly.
+ *
+ * @throws TypeError when bits is not a Uint16Array.
+ */
+export function fromFloat16(bits: Uint16Array): Float32Array {
+  const result = new Float32Array(checkedBits('fromFloat16', bits).length);
+  widenFloat16(bits, 0, bits.length, new Uint32Array(result.buffer));
+  return result;
+}
+
+/** `length` bfloat16 numbers from `at` as float32 bits. @internal */
+export function widenBfloat16(bits: Uint16Array, at: number, length: number, out: Uint32Array): void {
+  for (let k = 0; k < length; k++) out[k] = bits[at + k]! << 16;
+}
+
+/** `length` float16 numbers from `at` as float32 bits. @internal */
+export function widenFloat16(bits: Uint16Array, at: number, length: number, out: Uint32Array): void {
+  for (let k = 0; k < length; k++) out[k] = float32BitsOfFloat16(bits[at + k]!);
+}
+
+/** Rounds `length` float32 numbers, given by their bits, into `bits` from `at`. @internal */
+export function narrowBfloat16(words: Uint32Array, length: number, bits: Uint16Array, at: number): void {
+  for (let k = 0; k < length; k++) bits[at + k] = bfloat16Bits(words[k]!);
+}
+
+/** Rounds `length` float32 numbers, given by their bits, into `bits` from `at`. @internal */
+export function narrowFloat16(words: Uint32Array, length: number, bits: Uint16Array, at: number): void {
+  for (let k = 0; k < length; k++) bits[at + k] = float16BitsOf(words[k]!);
+}
+
+/**
+ * As {@link narrowBfloat16}, but up with a probability equal to the discarded fraction: the 16 bits to be cut have 16 random bits added.
+ * Beyond the largest finite number there is no upper neighbour to go to; there it rounds to nearest.
+ *
+ * @internal
+ */
+export function narrowBfloat16Random(
+  words: Uint32Array,
+  length: number,
+  bits: Uint16Array,
+  at: number,
+  random: Uint32Array,
+): void {
+  for (let k = 0; k < length; k++) {
+    const x = words[k]!;
+    bits[at + k] = (x & 0x7fffffff) > 0x7f7f0000 ? bfloat16Bits(x) : (x + (random[k]! >>> 16)) >>> 16;
+  }
+}
+
+/** As {@link narrowFloat16}, rounded stochastically as in {@link narrowBfloat16Random}. @internal */
+export function narrowFloat16Random(
+  words: Uint32Array,
+  length: number,
+  bits: Uint16Array,
+  at: number,
+  random: Uint32Array,
+): void {
+  for (let k = 0; k < length; k++) {
+    const x = words[k]!;
+    const magnitude = x & 0x7fffffff;
+    const sign = (x >>> 16) & 0x8000;
+    if (magnitude > 0x477fe000) bits[at + k] = float16BitsOf(x);
+    else if (magnitude >= 0x38800000) {
+      bits[at + k] = sign | ((magnitude - 0x38000000 + (random[k]! >>> 19)) >>> 13);
+    } else {
+      // In units of the last place, 2^-24; the sum is exact to 2^-42.
+      word[0] = magnitude;
+      bits[at + k] = sign | Math.floor(float[0]! * 2 ** 24 + random[k]! * 2 ** -32);
+    }
+  }
+}

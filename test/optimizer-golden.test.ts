@@ -1,0 +1,144 @@
+import { Adafactor, AdamW, type Optimizer, Parameter } from 'tensorless';
+import { describe, expect, it } from 'vitest';
+import { arrayOf, camelCase, type Golden, type GoldenArray, goldenNames, numbersOf, readGolden } from './golden.ts';
+
+/** Runs a recorded case here; `after(step)` sees the parameters after each step. */
+function run(golden: Golden, after: (step: number, parameters: Parameter[], optimizer: Optimizer) => void): Optimizer {
+  const parameters = golden.params.map(
+    ({ name, array }) => new Parameter(arrayOf(array), array.shape, { name, dtype: array.dtype }),
+  );
+  const options = camelCase(golden.options);
+  const optimizer = golden.optimizer.endsWith('Adafactor')
+    ? new Adafactor(parameters, options)
+    : new AdamW(parameters, options);
+  golden.grads.forEach((row, step) => {
+    row.forEach((grad, i) => {
+      parameters[i]!.grad = grad === null ? null : arrayOf(grad);
+    });
+    optimizer.step();
+    after(step, parameters, optimizer);
+  });
+  return optimizer;
+}
+
+/** Largest relative difference; magnitudes under `floor` count as `floor`. */
+function distance(got: ArrayLike<number>, expected: ArrayLike<number>, floor: number): number {
+  let largest = 0;
+  for (let i = 0; i < expected.length; i++) {
+    const d = Math.abs(got[i]! - expected[i]!) / Math.max(Math.abs(expected[i]!), floor);
+    if (!(d <= largest)) largest = d;
+  }
+  return largest;
+}
+
+/** Root of the mean squared difference to the exact run, over all values of all parameters. */
+function rmsError(got: ArrayLike<number>[], exact: ArrayLike<number>[]): number {
+  let sum = 0;
+  let count = 0;
+  exact.forEach((row, i) => {
+    for (let k = 0; k < row.length; k++) {
+      sum += (got[i]![k]! - row[k]!) ** 2;
+      count++;
+    }
+  });
+  return Math.sqrt(sum / count);
+}
+
+/** What a faithful implementation shows against PyTorch's own result (see vectors/README.md), per dtype and optimizer. */
+const tolerance = {
+  float64: { Adafactor: 1e-14, AdamW: 1e-14 },
+  float32: { Adafactor: 1.2e-6, AdamW: 7e-6 },
+};
+
+const ratios: Record<string, number> = {};
+
+describe.each(goldenNames)('%s, as PyTorch recorded it', (name) => {
+  const golden = readGolden(name);
+  const dtype = golden.params[0]!.array.dtype;
+  const kind = golden.optimizer.endsWith('Adafactor') ? 'Adafactor' : 'AdamW';
+  const final: Parameter[] = [];
+  const seen: { step: number; values: ArrayLike<number>[]; bits: ArrayLike<number>[] }[] = [];
+  const rates: (number | undefined)[][] = [];
+  const optimizer = run(golden, (step, parameters, optimizer) => {
+    if (golden.checked.includes(step)) {
+      seen.push({
+        step,
+        values: parameters.map((p) => numbersOf(p.data, p.dtype).slice()),
+        bits: parameters.map((p) => p.data.slice()),
+      });
+    }
+    if (optimizer instanceof Adafactor) rates.push(parameters.map((p) => optimizer.effectiveLr(p)));
+    if (step === golden.grads.length - 1) final.push(...parameters);
+  });
+  const state = optimizer.stateDict();
+
+  it('gives the recorded weights', () => {
+    seen.forEach(({ values, bits }, i) => {
+      golden.after[i]!.forEach((expected, j) => {
+        if (dtype === 'bfloat16' || dtype === 'float16') {
+          expect([...(bits[j] as Uint16Array)]).toEqual([...arrayOf(expected)]);
+        } else {
+          expect(distance(values[j]!, arrayOf(expected), 1e-3)).toBeLessThanOrEqual(tolerance[dtype][kind]);
+        }
+      });
+    });
+  });
+
+  it('gives the recorded state dict, key by key', () => {
+    expect(Object.keys(state.state)).toEqual(Object.keys(golden.state_dict.state));
+    for (const [index, entry] of Object.entries(golden.state_dict.state)) {
+      const ours = state.state[index]!;
+      expect(Object.keys(ours)).toEqual(Object.keys(entry));
+      for (const [key, value] of Object.entries(entry)) {
+        if (typeof value === 'number') expect(ours[key]).toBe(value);
+        else if (value.shape.length === 0 && typeof ours[key] === 'number') {
+          expect(distance([ours[key]], arrayOf(value), 1e-30)).toBeLessThan(dtype === 'float64' ? 1e-14 : 1e-6);
+        } else {
+          const tensor = ours[key] as unknown as GoldenArray & { data: Float32Array };
+          expect(tensor.dtype).toBe(value.dtype);
+          expect(tensor.shape).toEqual(value.shape);
+          // Moments cancel: the error is measured against the largest, as it comes from terms of that size.
+          const floor = Math.max(...[...arrayOf(value)].map(Math.abs));
+          expect(distance(tensor.data, arrayOf(value), floor)).toBeLessThan(dtype === 'float64' ? 1e-14 : 1e-6);
+        }
+      }
+    }
+    const { state: _, ...ours } = state;
+    expect(JSON.parse(JSON.stringify(ours.param_groups))).toEqual(golden.state_dict.param_groups);
+    expect(Object.keys(ours.param_groups[0]!)).toEqual(Object.keys(golden.state_dict.param_groups[0]!));
+  });
+
+  it.runIf(golden.lr !== undefined)('uses the recorded learning rates', () => {
+    golden.lr!.forEach((row, step) => {
+      row.forEach((lr, i) => {
+        if (lr === null) expect(rates[step]![i]).toBeUndefined();
+        // The RMS in it is a float32 there: half an ulp of it, and the drift of the weights.
+        else expect(distance([rates[step]![i]!], [lr], 1e-12)).toBeLessThan(dtype === 'float64' ? 1e-14 : 1e-6);
+      });
+    });
+  });
+
+  it.runIf(golden.exact !== undefined)('is at least as close to exact arithmetic as PyTorch', () => {
+    const exact = golden.exact!.map(arrayOf);
+    const theirs = golden.after.at(-1)!.map(arrayOf);
+    const ratio =
+      rmsError(
+        final.map((p) => p.data),
+        exact,
+      ) / rmsError(theirs, exact);
+    ratios[name] = ratio;
+    expect(ratio).toBeLessThanOrEqual(1.02);
+  });
+});
+
+describe('rounding error over all float32 cases', () => {
+  it('is on average about 0.8 times that of PyTorch', () => {
+    const all = Object.entries(ratios);
+    const mean = all.reduce((sum, [, ratio]) => sum + ratio, 0) / all.length;
+    const rows = all.map(([name, ratio]) => `  ${name.padEnd(30)} ${ratio.toFixed(3)}`);
+    console.log(
+      `RMS error to the exact run, as a multiple of PyTorch's:\n${rows.join('\n')}\n  mean ${mean.toFixed(3)}`,
+    );
+    expect(mean).toBeLessThan(0.82);
+  });
+});
