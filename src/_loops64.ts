@@ -546,7 +546,7 @@ export function amsgrad(
     const first = round(m0 + rest1 * (a - m0));
     const second = round(beta2 * v[at + k]! + rest2 * a * a);
     const before = largest[at + k]!;
-    const most = before >= second || before !== before ? before : second;
+    const most = before >= second || Number.isNaN(before) ? before : second;
     m[at + k] = first;
     v[at + k] = second;
     largest[at + k] = most;

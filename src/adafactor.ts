@@ -62,14 +62,14 @@ function isMatrix(parameter: Parameter): boolean {
 /** min(1e-2 or 1e-6 · t, 1 / √t), or lr; times max(ε₂, RMS(P)) with parameter scale. */
 function learningRate(group: ParamGroup, step: number, rms: number): number {
   let rate = group.lr ?? 0;
-  if (group['relativeStep'] === true) {
-    const least = group['warmupInit'] === true ? 1e-6 * step : 1e-2;
+  if (group.relativeStep === true) {
+    const least = group.warmupInit === true ? 1e-6 * step : 1e-2;
     rate = Math.min(least, 1 / Math.sqrt(step));
   }
-  if (group['scaleParameter'] !== true) return rate;
-  const eps2 = (group['eps'] as [number, number])[1];
+  if (group.scaleParameter !== true) return rate;
+  const eps2 = (group.eps as [number, number])[1];
   // As Python's max(eps, rms): a NaN on the right is not larger, a NaN of the weights shows in the update anyway.
-  return rate * (rms > eps2 ? rms : eps2);
+  return rate * Math.max(rms, eps2);
 }
 
 /** The running averages R and C of one matrix and from them the factors of 1 / V̂_ij = (mean(R) / R_i) · (1 / C_j). */
@@ -126,18 +126,18 @@ const formula: Formula = {
   hasRms: true,
 
   checkGroup(where, group, construction) {
-    if (construction && group['relativeStep'] === true && group['lr'] !== null) {
+    if (construction && group.relativeStep === true && group.lr !== null) {
       throw new RangeError(
-        `${where}: lr must be null with relativeStep: true, which computes its own, got ${show(group['lr'])}; ` +
+        `${where}: lr must be null with relativeStep: true, which computes its own, got ${show(group.lr)}; ` +
           'leave lr out, or pass relativeStep: false to use it',
       );
     }
-    if (group['relativeStep'] === false && group['lr'] === null) {
+    if (group.relativeStep === false && group.lr === null) {
       throw new RangeError(
         `${where}: lr must be a number with relativeStep: false, got null; pass lr, such as 1e-3, or relativeStep: true`,
       );
     }
-    if (group['warmupInit'] === true && group['relativeStep'] === false) {
+    if (group.warmupInit === true && group.relativeStep === false) {
       throw new RangeError(
         `${where}: warmupInit: true needs relativeStep: true; for a warm-up of your own lr use a schedule with numWarmupSteps`,
       );
@@ -154,7 +154,7 @@ const formula: Formula = {
   stateSpecs(parameter, group) {
     const { shape } = parameter;
     const specs: StateSpec[] = [];
-    if (group['beta1'] !== null) specs.push({ key: 'exp_avg', shape });
+    if (group.beta1 !== null) specs.push({ key: 'exp_avg', shape });
     if (isMatrix(parameter)) {
       specs.push({ key: 'exp_avg_sq_row', shape: shape.slice(0, -1) });
       specs.push({ key: 'exp_avg_sq_col', shape: [...shape.slice(0, -2), shape.at(-1)!] });
@@ -181,12 +181,12 @@ const formula: Formula = {
     slot.rms = size === 0 ? 0 : Math.sqrt(total(task, 1) / size);
     const lr = learningRate(group, slot.step, slot.rms);
     slot.lr = lr;
-    const beta2 = 1 - pow(slot.step, group['decayRate'] as number);
-    const beta1 = group['beta1'] as number | null;
+    const beta2 = 1 - pow(slot.step, group.decayRate as number);
+    const beta1 = group.beta1 as number | null;
     scalars[BETA2] = beta2;
     scalars[REST2] = 1 - beta2;
-    scalars[EPS] = (group['eps'] as [number, number])[0];
-    scalars[KEEP] = 1 - (group['weightDecay'] as number) * lr;
+    scalars[EPS] = (group.eps as [number, number])[0];
+    scalars[KEEP] = 1 - (group.weightDecay as number) * lr;
     scalars[BETA1] = beta1 ?? 0;
 
     const specs = formula.stateSpecs(parameter, group);
@@ -205,8 +205,8 @@ const formula: Formula = {
     engine.run(task, 1);
     // Clip: the update's root mean square over the whole parameter, divided by d, where that is more than 1 (paper, section 6).
     const rms = size === 0 ? 0 : Math.sqrt(total(task, 0) / size);
-    const clip = rms / (group['clipThreshold'] as number);
-    const scale = (lr / (clip > 1 || clip !== clip ? clip : 1)) * (beta1 === null ? 1 : 1 - beta1);
+    const clip = rms / (group.clipThreshold as number);
+    const scale = (lr / (clip > 1 || Number.isNaN(clip) ? clip : 1)) * (beta1 === null ? 1 : 1 - beta1);
     if (task.kind === 'vector') scalars[SCALE] = scale;
     else {
       const { rowFactor, colFactor } = task;

@@ -69,7 +69,7 @@ const formula: Formula = {
     if (value !== null && typeof value !== 'boolean') {
       throw new TypeError(`${label} must be true, false or null, got ${show(value)}`);
     }
-    if (key === 'decoupled_weight_decay' && value !== true && group['weightDecay'] !== 0) {
+    if (key === 'decoupled_weight_decay' && value !== true && group.weightDecay !== 0) {
       throw new RangeError(
         `${label} must be true, got ${show(value)}: this is the state of Adam with coupled weight decay, which AdamW is not`,
       );
@@ -86,7 +86,7 @@ const formula: Formula = {
       { key: 'exp_avg', shape },
       { key: 'exp_avg_sq', shape },
     ];
-    if (group['amsgrad'] === true) specs.push({ key: 'max_exp_avg_sq', shape });
+    if (group.amsgrad === true) specs.push({ key: 'max_exp_avg_sq', shape });
     return specs;
   },
 
@@ -101,15 +101,15 @@ const formula: Formula = {
   update(slot, engine, stateOf) {
     const { task, group, parameter, step } = slot;
     const { scalars } = task;
-    const [beta1, beta2] = group['betas'] as [number, number];
+    const [beta1, beta2] = group.betas as [number, number];
     const lr = group.lr!;
-    const correct = group['correctBias'] === true;
-    const keep = 1 - lr * (group['weightDecay'] as number);
+    const correct = group.correctBias === true;
+    const keep = 1 - lr * (group.weightDecay as number);
     // m / (1−β₁ᵗ) / (√v / √(1−β₂ᵗ) + ε) with the corrections moved out of the element: into the scale and into ε.
     const root = correct ? Math.sqrt(1 - pow(beta2, step)) : 1;
     scalars[SCALE] = correct ? (lr / (1 - pow(beta1, step))) * root : lr;
-    scalars[EPS] = (group['eps'] as number) * root;
-    scalars[SIGN] = group['maximize'] === true ? -1 : 1;
+    scalars[EPS] = (group.eps as number) * root;
+    scalars[SIGN] = group.maximize === true ? -1 : 1;
     scalars[REST1] = 1 - beta1;
     scalars[BETA2] = beta2;
     scalars[REST2] = 1 - beta2;

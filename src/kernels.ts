@@ -25,7 +25,7 @@ export interface Kernels {
    * @throws RangeError when the kernels' memory is used up.
    */
   allocate(dtype: 'float32', length: number): Float32Array;
-  /** {@inheritDoc Kernels.(allocate:1)} */
+  /** The same for float64. */
   allocate(dtype: 'float64', length: number): Float64Array;
   /** Gives the memory of an array from `allocate` back; the array must not be used afterwards. */
   free(array: Float32Array | Float64Array): void;

@@ -19,7 +19,7 @@ const word = new Uint32Array(float.buffer);
 function roundToOdd(value: number): number {
   float[0] = value;
   const near = float[0]!;
-  if (near === value || !Number.isFinite(near) || value !== value) return word[0]!;
+  if (near === value || !Number.isFinite(near) || Number.isNaN(value)) return word[0]!;
   const bits = word[0]!;
   if ((bits & 1) === 1) return bits;
   const away = Math.abs(value) > Math.abs(near) || near === 0;

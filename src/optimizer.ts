@@ -228,7 +228,7 @@ export abstract class Optimizer {
         const array = slot.arrays.get(key);
         if (array !== undefined) entry[key] = tensorOf(array, shape);
       }
-      if (this.#formula.hasRms) entry['RMS'] = slot.rms;
+      if (this.#formula.hasRms) entry.RMS = slot.rms;
       state[slot.index] = entry;
     }
     let index = 0;
@@ -240,7 +240,7 @@ export abstract class Optimizer {
         saved[snakeCase(key)] = (Array.isArray(value) ? [...value] : value) as StateValue;
       }
       for (const key of Object.keys(this.#formula.foreignKeys)) saved[key] = group[key] as StateValue;
-      if (group.initialLr !== undefined) saved['initial_lr'] = group.initialLr;
+      if (group.initialLr !== undefined) saved.initial_lr = group.initialLr;
       return { ...saved, params: group.params.map(() => index++) };
     });
     return { state, param_groups: groups };
@@ -406,7 +406,7 @@ export abstract class Optimizer {
   #refuses(where: string, active: readonly Slot[]): boolean {
     let skip = false;
     for (const slot of active) {
-      const policy = slot.group['nonFinite'];
+      const policy = slot.group.nonFinite;
       slot.task.scalars[CHECK] = policy === 'propagate' ? 0 : 1;
       this.#formula.begin(slot);
       this.#engine.run(slot.task, 0);
@@ -425,7 +425,7 @@ export abstract class Optimizer {
     const { scalars, dtype } = slot.task;
     scalars[STEP] = slot.step;
     scalars[STOCHASTIC] = 0;
-    if (isSixteen(dtype) && slot.group['rounding'] === 'stochastic') {
+    if (isSixteen(dtype) && slot.group.rounding === 'stochastic') {
       const [key0, key1] = this.#streamKey(slot);
       scalars[STOCHASTIC] = 1;
       scalars[KEY0] = key0!;
@@ -436,7 +436,7 @@ export abstract class Optimizer {
 
   /** A named parameter has the stream of its name, so that it does not matter where in the list it stands; others that of their number. */
   #streamKey(slot: Slot): Uint32Array {
-    const seed = slot.group['seed'] as number;
+    const seed = slot.group.seed as number;
     const { name } = slot.parameter;
     if (name === undefined) return streamKey(seed, slot.index, 0);
     let occurrence = 1;
