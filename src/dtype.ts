@@ -23,10 +23,13 @@ export interface StateTensor {
 /** Anything a state dict may hold. */
 export type StateValue = StateTensor | number | boolean | string | null | StateValue[] | { [key: string]: StateValue };
 
+/** A saved parameter group: `params` lists the indices of its parameters; beside it the group's options. */
+export type SavedGroup = { /** Indices of the group's parameters. */ params: number[] } & Record<string, StateValue>;
+
 /** An optimizer's state as plain data, in PyTorch's nesting and with PyTorch's key names. */
 export interface OptimizerStateDict {
   /** Keyed by parameter index, counted over all groups in their order, as in PyTorch. */
   state: Record<string, Record<string, StateValue>>;
-  /** One entry per group; `params` lists the indices of its parameters. */
-  param_groups: ({ params: number[] } & Record<string, StateValue>)[];
+  /** One entry per group. */
+  param_groups: SavedGroup[];
 }

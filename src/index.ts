@@ -7,8 +7,8 @@ export { GradientAccumulator, type GradientSum } from './accumulator.ts';
 export { Adafactor, type AdafactorOptions } from './adafactor.ts';
 export { AdamW, type AdamWOptions } from './adamw.ts';
 export { clipGradNorm } from './clip.ts';
-export type { DType, NumericArray, OptimizerStateDict, StateTensor, StateValue } from './dtype.ts';
-export { type Kernels, type Loops32, type Loops64, typescriptKernels } from './kernels.ts';
+export type { DType, NumericArray, OptimizerStateDict, SavedGroup, StateTensor, StateValue } from './dtype.ts';
+export { type Kernels, typescriptKernels } from './kernels.ts';
 export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './low-precision.ts';
 export {
   type CommonOptions,

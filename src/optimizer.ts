@@ -55,6 +55,7 @@ export interface CommonOptions {
 
 /** A gradient held NaN or infinity (or a number whose square is not finite), and `nonFinite` is `"throw"`. Nothing was changed. */
 export class NonFiniteGradientError extends Error {
+  /** `"NonFiniteGradientError"`. */
   override readonly name = 'NonFiniteGradientError';
   /** Name of the parameter, or its index in the optimizer. */
   readonly parameter: string;

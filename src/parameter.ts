@@ -11,9 +11,13 @@ import type { DType, NumericArray } from './dtype.ts';
  * with every `lib`; it is worked on through a Uint16Array over the same memory.
  */
 export interface Float16ArrayLike {
+  /** Tells it from other arrays. */
   readonly [Symbol.toStringTag]: 'Float16Array';
+  /** The memory it is a view of. */
   readonly buffer: ArrayBufferLike;
+  /** First byte of the view. */
   readonly byteOffset: number;
+  /** Number of elements. */
   readonly length: number;
 }
 
