@@ -8,7 +8,7 @@ import { didYouMean, integer, list, number, oneOf, show } from './_check.ts';
 import type { Formula, OptionCheck, Slot, StateOf } from './_formula.ts';
 import { nameHash, streamKey } from './_random.ts';
 import { checkKeys, own, record, scalar, snakeCase, stateArray, tensorOf } from './_state.ts';
-import { CHECK, Engine, isSixteen, KEY0, KEY1, STEP, STOCHASTIC, type StateArray } from './_tasks.ts';
+import { CHECK, Engine, isSixteen, KEY0, KEY1, STEP, STOCHASTIC, type StateArray, setGradient } from './_tasks.ts';
 import type { NumericArray, OptimizerStateDict, StateValue } from './dtype.ts';
 import { type Kernels, typescriptKernels } from './kernels.ts';
 import { fromBfloat16, fromFloat16 } from './low-precision.ts';
@@ -146,7 +146,7 @@ export abstract class Optimizer {
       for (const parameter of group.params) {
         if (parameter.grad === null) continue;
         const slot = this.#slotOf(where, parameter);
-        slot.task.g = checkedGradient(parameter, this.#called(where, slot))!;
+        setGradient(slot.task, checkedGradient(parameter, this.#called(where, slot))!);
         active.push(slot);
       }
     }
@@ -174,7 +174,7 @@ export abstract class Optimizer {
     if (gradient === null) {
       throw new RangeError(`${where}: ${label(parameter, slot.index)} has no gradient; set its grad first`);
     }
-    slot.task.g = gradient;
+    setGradient(slot.task, gradient);
     this.#active.length = 0;
     this.#active.push(slot);
     if (this.#refuses(where, this.#active)) {
