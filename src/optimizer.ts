@@ -409,7 +409,7 @@ export abstract class Optimizer {
     for (const slot of active) {
       const policy = slot.group.nonFinite;
       slot.task.scalars[CHECK] = policy === 'propagate' ? 0 : 1;
-      this.#formula.begin(slot);
+      this.#formula.prepare(slot, 0, this.#stateOf);
       this.#engine.run(slot.task, 0);
       if (policy === 'propagate' || Number.isFinite(this.#formula.gradientSum(slot))) continue;
       if (policy === 'skip') skip = true;
@@ -432,7 +432,10 @@ export abstract class Optimizer {
       scalars[KEY0] = key0!;
       scalars[KEY1] = key1!;
     }
-    this.#formula.update(slot, this.#engine, this.#stateOf);
+    for (let pass = 1; pass < this.#formula.passes; pass++) {
+      this.#formula.prepare(slot, pass, this.#stateOf);
+      this.#engine.run(slot.task, pass);
+    }
   }
 
   /** A named parameter has the stream of its name, so that it does not matter where in the list it stands; others that of their number. */
