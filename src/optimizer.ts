@@ -89,8 +89,6 @@ export abstract class Optimizer {
   readonly paramGroups: ParamGroup[] = [];
   /** The options that a group gets where it sets none. */
   readonly defaults: Readonly<Record<string, unknown>>;
-  /** Calls of `step` and `stepParameter` on this object so far; not saved. */
-  stepCalls = 0;
 
   /** Name of the class in messages. */
   readonly #name: string;
@@ -102,6 +100,7 @@ export abstract class Optimizer {
   readonly #active: Slot[] = [];
   readonly #kernels: Kernels;
   readonly #engine: Engine;
+  #stepCalls = 0;
   #skippedSteps = 0;
   #disposed = false;
 
@@ -150,11 +149,12 @@ export abstract class Optimizer {
         active.push(slot);
       }
     }
-    if (this.#refuses(where, active)) {
+    const refused = this.#refuses(where, active);
+    this.#stepCalls++;
+    if (refused) {
       this.#skippedSteps++;
       return loss;
     }
-    this.stepCalls++;
     for (const slot of active) this.#advance(slot);
     return loss;
   }
@@ -177,12 +177,15 @@ export abstract class Optimizer {
     setGradient(slot.task, gradient);
     this.#active.length = 0;
     this.#active.push(slot);
-    if (this.#refuses(where, this.#active)) {
-      this.#skippedSteps++;
-      return;
-    }
-    this.stepCalls++;
-    this.#advance(slot);
+    const refused = this.#refuses(where, this.#active);
+    this.#stepCalls++;
+    if (refused) this.#skippedSteps++;
+    else this.#advance(slot);
+  }
+
+  /** Calls of `step` and `stepParameter` on this object that were not refused, left out or not; not saved. */
+  get stepCalls(): number {
+    return this.#stepCalls;
   }
 
   /** Steps (or `stepParameter` calls) left out so far because of `nonFinite: "skip"`; not saved. */
