@@ -2,7 +2,7 @@
  * What tells one optimizer from another: its options, its state and its update rule. Everything else is in `optimizer.ts`.
  */
 import { boolean, number } from './_check.ts';
-import type { Engine, StateArray, Task } from './_tasks.ts';
+import type { StateArray, Task } from './_tasks.ts';
 import type { StateValue } from './dtype.ts';
 import type { ParamGroup } from './optimizer.ts';
 import type { Parameter } from './parameter.ts';
@@ -55,12 +55,15 @@ export interface Formula {
   createTask(parameter: Parameter): Task;
   /** The state arrays of a parameter under a group's options, in the order of PyTorch's state dict. */
   stateSpecs(parameter: Parameter, group: ParamGroup): StateSpec[];
-  /** Sets the scalars of the first pass, which writes no weight and no state. */
-  begin(slot: Slot): void;
+  /** Passes over the blocks. The first writes no weight and no state, so that a step can still be refused after it. */
+  readonly passes: number;
+  /**
+   * What comes before a pass: the scalars it needs and, from the second pass on, the state that its sums change. The step is counted
+   * before the second pass.
+   */
+  prepare(slot: Slot, pass: number, stateOf: StateOf): void;
   /** The sum of G² that the first pass found, over the whole parameter. */
   gradientSum(slot: Slot): number;
-  /** Everything after the first pass: state, scalars, the remaining passes. The step is already counted. */
-  update(slot: Slot, engine: Engine, stateOf: StateOf): void;
 }
 
 /** A finite number of at least 0. */

@@ -17,6 +17,7 @@ import {
   narrowBfloat16Random,
   narrowFloat16,
   narrowFloat16Random,
+  pairsOf,
   widenBfloat16,
   widenFloat16,
 } from './low-precision.ts';
@@ -65,7 +66,11 @@ export interface Task {
   readonly rowFactor: Float64Array;
   readonly colFactor: Float64Array;
   p: NumericArray;
+  /** Of this step; set through {@link setGradient}. */
   g: NumericArray;
+  /** 16-bit arrays in words of two, where their memory is aligned to it. */
+  pPairs: Uint32Array | null;
+  gPairs: Uint32Array | null;
   /** First moment, second moment, largest second moment: null where the formula has none. */
   m: StateArray | null;
   v: StateArray | null;
@@ -98,10 +103,19 @@ export function createTask(kind: Task['kind'], p: NumericArray, shape: readonly 
     colFactor: matrix ? new Float64Array(lead * cols) : none,
     p,
     g: p,
+    pPairs: isSixteen(dtype) ? pairsOf(p as Uint16Array) : null,
+    gPairs: null,
     m: null,
     v: null,
     largest: null,
   };
+}
+
+/** The gradient of the step at hand. Most loops reuse one array, so its view is kept. */
+export function setGradient(task: Task, g: NumericArray): void {
+  if (g === task.g) return;
+  task.g = g;
+  task.gPairs = g instanceof Uint16Array ? pairsOf(g) : null;
 }
 
 /** Sum of a pass's first (`which` 0) or second partial sums, in block order. */
@@ -314,7 +328,7 @@ export class Engine {
   #gradient(task: Task, at: number, n: number): Float32Array {
     if (task.g.BYTES_PER_ELEMENT !== 2) return task.g as Float32Array;
     this.#grow(n);
-    widen(task, task.g as Uint16Array, at, n, this.#gWords);
+    widen(task, task.g as Uint16Array, task.gPairs, at, n, this.#gWords);
     return this.#gStrip;
   }
 
@@ -322,7 +336,7 @@ export class Engine {
   #weights(task: Task, at: number, n: number): Float32Array {
     if (!isSixteen(task.dtype)) return task.p as Float32Array;
     this.#grow(n);
-    widen(task, task.p as Uint16Array, at, n, this.#pWords);
+    widen(task, task.p as Uint16Array, task.pPairs, at, n, this.#pWords);
     return this.#pStrip;
   }
 
@@ -359,7 +373,14 @@ export class Engine {
   }
 }
 
-function widen(task: Task, bits: Uint16Array, at: number, n: number, words: Uint32Array): void {
-  if (task.dtype === 'float16') widenFloat16(bits, at, n, words);
-  else widenBfloat16(bits, at, n, words);
+function widen(
+  task: Task,
+  bits: Uint16Array,
+  pairs: Uint32Array | null,
+  at: number,
+  n: number,
+  words: Uint32Array,
+): void {
+  if (task.dtype === 'float16') widenFloat16(bits, pairs, at, n, words);
+  else widenBfloat16(bits, pairs, at, n, words);
 }

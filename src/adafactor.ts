@@ -8,7 +8,15 @@
  * @module
  */
 import { number, show } from './_check.ts';
-import { type Formula, flag, nonNegative, type OptionCheck, type Slot, type StateSpec } from './_formula.ts';
+import {
+  type Formula,
+  flag,
+  nonNegative,
+  type OptionCheck,
+  type Slot,
+  type StateOf,
+  type StateSpec,
+} from './_formula.ts';
 import { pow } from './_math.ts';
 import {
   BETA1,
@@ -162,60 +170,68 @@ const formula: Formula = {
     return specs;
   },
 
-  begin(slot) {
-    slot.task.scalars[WEIGH] = 1;
-  },
+  passes: 3,
 
-  gradientSum(slot) {
-    const { task } = slot;
+  gradientSum({ task }) {
     if (task.kind === 'vector') return total(task, 0);
     let sum = 0;
     for (let i = 0; i < task.rowFactor.length; i++) sum += task.rowFactor[i]!;
     return sum;
   },
 
-  update(slot, engine, stateOf) {
-    const { task, group, parameter } = slot;
-    const { scalars } = task;
-    const size = parameter.data.length;
-    slot.rms = size === 0 ? 0 : Math.sqrt(total(task, 1) / size);
-    const lr = learningRate(group, slot.step, slot.rms);
-    slot.lr = lr;
-    const beta2 = 1 - pow(slot.step, group.decayRate as number);
-    const beta1 = group.beta1 as number | null;
-    scalars[BETA2] = beta2;
-    scalars[REST2] = 1 - beta2;
-    scalars[EPS] = (group.eps as [number, number])[0];
-    scalars[KEEP] = 1 - (group.weightDecay as number) * lr;
-    scalars[BETA1] = beta1 ?? 0;
-
-    const specs = formula.stateSpecs(parameter, group);
-    const array = (key: string): StateArray | null => {
-      const spec = specs.find((candidate) => candidate.key === key);
-      return spec === undefined ? null : stateOf(slot, spec);
-    };
-    task.m = array('exp_avg');
-    if (task.kind === 'vector') task.v = array('exp_avg_sq');
-    else {
-      const rowAverage = array('exp_avg_sq_row')!;
-      const colAverage = array('exp_avg_sq_col')!;
-      for (let matrix = 0; matrix < task.lead; matrix++) factor(task, matrix, rowAverage, colAverage);
-    }
-
-    engine.run(task, 1);
-    // Clip: the update's root mean square over the whole parameter, divided by d, where that is more than 1 (paper, section 6).
-    const rms = size === 0 ? 0 : Math.sqrt(total(task, 0) / size);
-    const clip = rms / (group.clipThreshold as number);
-    const scale = (lr / (clip > 1 || Number.isNaN(clip) ? clip : 1)) * (beta1 === null ? 1 : 1 - beta1);
-    if (task.kind === 'vector') scalars[SCALE] = scale;
-    else {
-      const { rowFactor, colFactor } = task;
-      for (let i = 0; i < rowFactor.length; i++) rowFactor[i] = Math.sqrt(rowFactor[i]!) * scale;
-      for (let j = 0; j < colFactor.length; j++) colFactor[j] = Math.sqrt(colFactor[j]!);
-    }
-    engine.run(task, 2);
+  prepare(slot, pass, stateOf) {
+    if (pass === 0) slot.task.scalars[WEIGH] = 1;
+    else if (pass === 1) prepareMeasure(slot, stateOf);
+    else prepareApply(slot);
   },
 };
+
+/** After the sums over G and P: the learning rate, the second moment, and for a matrix the factors of 1 / V̂. */
+function prepareMeasure(slot: Slot, stateOf: StateOf): void {
+  const { task, group, parameter } = slot;
+  const { scalars } = task;
+  slot.rms = rootMeanSquare(total(task, 1), parameter);
+  const lr = learningRate(group, slot.step, slot.rms);
+  slot.lr = lr;
+  const beta2 = 1 - pow(slot.step, group.decayRate as number);
+  scalars[BETA1] = (group.beta1 as number | null) ?? 0;
+  scalars[BETA2] = beta2;
+  scalars[REST2] = 1 - beta2;
+  scalars[EPS] = (group.eps as [number, number])[0];
+  scalars[KEEP] = 1 - (group.weightDecay as number) * lr;
+
+  const specs = formula.stateSpecs(parameter, group);
+  const array = (key: string): StateArray | null => {
+    const spec = specs.find((candidate) => candidate.key === key);
+    return spec === undefined ? null : stateOf(slot, spec);
+  };
+  task.m = array('exp_avg');
+  if (task.kind === 'vector') task.v = array('exp_avg_sq');
+  else {
+    const rowAverage = array('exp_avg_sq_row')!;
+    const colAverage = array('exp_avg_sq_col')!;
+    for (let matrix = 0; matrix < task.lead; matrix++) factor(task, matrix, rowAverage, colAverage);
+  }
+}
+
+/** After the sum over U: the clip, which divides by RMS(U) / d where that is more than 1 (paper, section 6). */
+function prepareApply(slot: Slot): void {
+  const { task, group, parameter } = slot;
+  const { scalars, rowFactor, colFactor } = task;
+  const clip = rootMeanSquare(total(task, 0), parameter) / (group.clipThreshold as number);
+  const beta1 = group.beta1 as number | null;
+  const scale = (slot.lr! / (clip > 1 || Number.isNaN(clip) ? clip : 1)) * (beta1 === null ? 1 : 1 - beta1);
+  if (task.kind === 'vector') scalars[SCALE] = scale;
+  else {
+    for (let i = 0; i < rowFactor.length; i++) rowFactor[i] = Math.sqrt(rowFactor[i]!) * scale;
+    for (let j = 0; j < colFactor.length; j++) colFactor[j] = Math.sqrt(colFactor[j]!);
+  }
+}
+
+function rootMeanSquare(sum: number, parameter: Parameter): number {
+  const { length } = parameter.data;
+  return length === 0 ? 0 : Math.sqrt(sum / length);
+}
 
 /**
  * Adafactor, as in transformers.optimization.Adafactor: factored second moments over the last two dimensions of every parameter of rank 2 and

