@@ -194,7 +194,7 @@ export abstract class EpochScheduler extends LRScheduler {
     const { optimizer } = this;
     this.checkGroups();
     const lrs = this.lrsAt(this.epoch + 1);
-    if (this.stepCount === 1 && optimizer.stepCalls === 0 && optimizer.skippedSteps === 0) {
+    if (this.stepCount === 1 && optimizer.stepCalls === 0) {
       console.warn(
         `${this.at('step')}() was called before the optimizer's first step(): the learning rate of step ${this.epoch} is never used. ` +
           'Call optimizer.step() first, then scheduler.step().',
