@@ -1,0 +1,223 @@
+/**
+ * Any schedule by its name, for training loops that take the name from a configuration. Importing this brings all schedules along;
+ * a bundle with one schedule is smaller with its class.
+ *
+ * @module
+ */
+import { integer, oneOf, options, show } from './_check.ts';
+import { record } from './_state.ts';
+import type { ConstantWithWarmupOptions, LinearWithWarmupOptions } from './curves.ts';
+import { type GreedyLR, type GreedyLROptions, getGreedySchedule } from './greedy.ts';
+import type { LastEpochOptions, LRScheduler } from './lr-scheduler.ts';
+import type { Optimizer } from './optimizer.ts';
+import { getReduceOnPlateauSchedule, type ReduceLROnPlateau, type ReduceLROnPlateauOptions } from './plateau.ts';
+import {
+  type ConstantSchedule,
+  type ConstantScheduleWithWarmup,
+  type CosineScheduleWithWarmup,
+  type CosineScheduleWithWarmupOptions,
+  type CosineWarmupWithMinLrSchedule,
+  type CosineWarmupWithMinLrScheduleOptions,
+  type CosineWithHardRestartsScheduleOptions,
+  type CosineWithHardRestartsScheduleWithWarmup,
+  type CosineWithMinLrScheduleOptions,
+  type CosineWithMinLrScheduleWithWarmup,
+  getConstantSchedule,
+  getConstantScheduleWithWarmup,
+  getCosineScheduleWithWarmup,
+  getCosineWithHardRestartsScheduleWithWarmup,
+  getCosineWithMinLrScheduleWithWarmup,
+  getCosineWithMinLrScheduleWithWarmupLrRate,
+  getInverseSqrtSchedule,
+  getLinearScheduleWithWarmup,
+  getPolynomialDecayScheduleWithWarmup,
+  getWsdSchedule,
+  type InverseSqrtSchedule,
+  type InverseSqrtScheduleOptions,
+  type LinearScheduleWithWarmup,
+  type PolynomialDecayScheduleOptions,
+  type PolynomialDecayScheduleWithWarmup,
+  type WarmupStableDecaySchedule,
+  type WarmupStableDecayScheduleOptions,
+} from './schedules.ts';
+
+/** Class of the schedule of every name. */
+export interface SchedulerClasses {
+  linear: LinearScheduleWithWarmup;
+  cosine: CosineScheduleWithWarmup;
+  cosine_with_restarts: CosineWithHardRestartsScheduleWithWarmup;
+  polynomial: PolynomialDecayScheduleWithWarmup;
+  constant: ConstantSchedule;
+  constant_with_warmup: ConstantScheduleWithWarmup;
+  inverse_sqrt: InverseSqrtSchedule;
+  reduce_lr_on_plateau: ReduceLROnPlateau;
+  cosine_with_min_lr: CosineWithMinLrScheduleWithWarmup;
+  cosine_warmup_with_min_lr: CosineWarmupWithMinLrSchedule;
+  warmup_stable_decay: WarmupStableDecaySchedule;
+  greedy: GreedyLR;
+}
+
+/** Name of a schedule, as in transformers. */
+export type SchedulerName = keyof SchedulerClasses;
+
+/** What {@link getScheduler} takes with every name: the step counts, and all other options of the schedule. */
+export interface SchedulerOptions {
+  linear: LinearWithWarmupOptions & { schedulerSpecificKwargs?: LastEpochOptions };
+  cosine: LinearWithWarmupOptions & { schedulerSpecificKwargs?: WithoutSteps<CosineScheduleWithWarmupOptions> };
+  cosine_with_restarts: LinearWithWarmupOptions & {
+    schedulerSpecificKwargs?: WithoutSteps<CosineWithHardRestartsScheduleOptions>;
+  };
+  polynomial: LinearWithWarmupOptions & { schedulerSpecificKwargs?: WithoutSteps<PolynomialDecayScheduleOptions> };
+  constant: { numTrainingSteps?: number; schedulerSpecificKwargs?: LastEpochOptions };
+  constant_with_warmup: ConstantWithWarmupOptions & {
+    numTrainingSteps?: number;
+    schedulerSpecificKwargs?: LastEpochOptions;
+  };
+  inverse_sqrt: ConstantWithWarmupOptions & {
+    numTrainingSteps?: number;
+    schedulerSpecificKwargs?: WithoutSteps<InverseSqrtScheduleOptions>;
+  };
+  reduce_lr_on_plateau: { numTrainingSteps?: number; schedulerSpecificKwargs?: ReduceLROnPlateauOptions };
+  cosine_with_min_lr: LinearWithWarmupOptions & {
+    schedulerSpecificKwargs: WithoutSteps<CosineWithMinLrScheduleOptions>;
+  };
+  cosine_warmup_with_min_lr: LinearWithWarmupOptions & {
+    schedulerSpecificKwargs: WithoutSteps<CosineWarmupWithMinLrScheduleOptions>;
+  };
+  warmup_stable_decay:
+    | (LinearWithWarmupOptions & { schedulerSpecificKwargs: WithoutSteps<WarmupStableDecayScheduleOptions> })
+    | (ConstantWithWarmupOptions & {
+        schedulerSpecificKwargs: WithoutSteps<WarmupStableDecayScheduleOptions> & { numStableSteps: number };
+      });
+  greedy: { numTrainingSteps?: number; schedulerSpecificKwargs?: GreedyLROptions };
+}
+
+/** The options but the step counts; of a union, those of every member. */
+export type WithoutSteps<O> = O extends unknown ? Omit<O, 'numWarmupSteps' | 'numTrainingSteps'> : never;
+
+/** What {@link getScheduler} takes with a name that is only known when the program runs; it is checked then. */
+export interface AnySchedulerOptions {
+  /** Steps of warm-up; needed by all but `"constant"`, `"reduce_lr_on_plateau"` and `"greedy"`. */
+  numWarmupSteps?: number;
+  /** Steps of the whole training; needed by `"linear"`, `"polynomial"` and all cosines. */
+  numTrainingSteps?: number;
+  /** All other options of the schedule. */
+  schedulerSpecificKwargs?: Record<string, unknown>;
+}
+
+/** The last argument of {@link getScheduler}: it can be left out where nothing is required. Of several names, any options. */
+export type SchedulerArguments<N extends SchedulerName, Each extends SchedulerName = N> = Each extends unknown
+  ? [N] extends [Each]
+    ? Record<never, never> extends SchedulerOptions[Each]
+      ? [o?: SchedulerOptions[Each]]
+      : [o: SchedulerOptions[Each]]
+    : [o?: AnySchedulerOptions]
+  : never;
+
+/** The names under the keys of transformers' enumeration: `SchedulerType.LINEAR` is `"linear"`, and so on. */
+export const SchedulerType: Readonly<Record<string, SchedulerName>> & {
+  readonly LINEAR: 'linear';
+  readonly COSINE: 'cosine';
+  readonly COSINE_WITH_RESTARTS: 'cosine_with_restarts';
+  readonly POLYNOMIAL: 'polynomial';
+  readonly CONSTANT: 'constant';
+  readonly CONSTANT_WITH_WARMUP: 'constant_with_warmup';
+  readonly INVERSE_SQRT: 'inverse_sqrt';
+  readonly REDUCE_ON_PLATEAU: 'reduce_lr_on_plateau';
+  readonly COSINE_WITH_MIN_LR: 'cosine_with_min_lr';
+  readonly COSINE_WARMUP_WITH_MIN_LR: 'cosine_warmup_with_min_lr';
+  readonly WARMUP_STABLE_DECAY: 'warmup_stable_decay';
+  readonly GREEDY: 'greedy';
+} = /* @__PURE__ */ Object.freeze({
+  LINEAR: 'linear',
+  COSINE: 'cosine',
+  COSINE_WITH_RESTARTS: 'cosine_with_restarts',
+  POLYNOMIAL: 'polynomial',
+  CONSTANT: 'constant',
+  CONSTANT_WITH_WARMUP: 'constant_with_warmup',
+  INVERSE_SQRT: 'inverse_sqrt',
+  REDUCE_ON_PLATEAU: 'reduce_lr_on_plateau',
+  COSINE_WITH_MIN_LR: 'cosine_with_min_lr',
+  COSINE_WARMUP_WITH_MIN_LR: 'cosine_warmup_with_min_lr',
+  WARMUP_STABLE_DECAY: 'warmup_stable_decay',
+  GREEDY: 'greedy',
+});
+
+type StepKey = 'numWarmupSteps' | 'numTrainingSteps';
+
+interface Entry {
+  /** The step counts that are handed to the schedule, and those that it cannot do without. */
+  readonly takes: readonly StepKey[];
+  readonly needs: readonly StepKey[];
+  readonly make: (optimizer: Optimizer, o: never) => LRScheduler;
+}
+
+const WARMUP: readonly StepKey[] = ['numWarmupSteps'];
+const BOTH: readonly StepKey[] = ['numWarmupSteps', 'numTrainingSteps'];
+
+const ENTRIES: Readonly<Record<SchedulerName, Entry>> = {
+  linear: { takes: BOTH, needs: BOTH, make: getLinearScheduleWithWarmup },
+  cosine: { takes: BOTH, needs: BOTH, make: getCosineScheduleWithWarmup },
+  cosine_with_restarts: { takes: BOTH, needs: BOTH, make: getCosineWithHardRestartsScheduleWithWarmup },
+  polynomial: { takes: BOTH, needs: BOTH, make: getPolynomialDecayScheduleWithWarmup },
+  constant: { takes: [], needs: [], make: getConstantSchedule },
+  constant_with_warmup: { takes: WARMUP, needs: WARMUP, make: getConstantScheduleWithWarmup },
+  inverse_sqrt: { takes: WARMUP, needs: WARMUP, make: getInverseSqrtSchedule },
+  reduce_lr_on_plateau: { takes: [], needs: [], make: getReduceOnPlateauSchedule },
+  cosine_with_min_lr: { takes: BOTH, needs: BOTH, make: getCosineWithMinLrScheduleWithWarmup },
+  cosine_warmup_with_min_lr: { takes: BOTH, needs: BOTH, make: getCosineWithMinLrScheduleWithWarmupLrRate },
+  warmup_stable_decay: { takes: BOTH, needs: WARMUP, make: getWsdSchedule },
+  greedy: { takes: [], needs: [], make: getGreedySchedule },
+};
+
+/**
+ * The schedule of a name, with its options checked against the name at compile time. A name that is only known when the program runs
+ * (a `SchedulerName`) takes {@link AnySchedulerOptions}.
+ *
+ * As in transformers the step counts may be given to any schedule; one that has no warm-up says so with a warning.
+ *
+ * @param name - As in transformers' `lr_scheduler_type`.
+ * @param optimizer - As for the schedule's class.
+ * @param rest - The step counts, and the schedule's other options (in camelCase) as `schedulerSpecificKwargs`.
+ * @throws TypeError or RangeError when the name or an option is unknown, one is missing or out of range, or the schedule refuses the optimizer.
+ *
+ * Source: transformers `get_scheduler`.
+ *
+ * @example
+ * ```ts
+ * const scheduler = getScheduler('polynomial', optimizer, {
+ *   numWarmupSteps: 100,
+ *   numTrainingSteps: 1000,
+ *   schedulerSpecificKwargs: { power: 2 },
+ * });
+ * ```
+ */
+export function getScheduler<const N extends SchedulerName>(
+  name: N,
+  optimizer: Optimizer,
+  ...rest: SchedulerArguments<N>
+): SchedulerClasses[N] {
+  const known = oneOf('getScheduler: name', name, Object.keys(ENTRIES) as SchedulerName[]);
+  const { takes, needs, make } = ENTRIES[known];
+  const where = `getScheduler(${show(known)})`;
+  const given = options(where, rest[0], [...BOTH, 'schedulerSpecificKwargs']);
+  const special = record(`${where}: schedulerSpecificKwargs`, given.schedulerSpecificKwargs ?? {});
+  const steps: Record<string, number> = {};
+  for (const key of BOTH) {
+    if (Object.hasOwn(special, key)) {
+      throw new RangeError(`${where}: give ${key} beside schedulerSpecificKwargs, not in it`);
+    }
+    if (given[key] === undefined) {
+      if (needs.includes(key)) throw new RangeError(`${where}: ${key} is needed, such as { ${key}: 100 }`);
+      continue;
+    }
+    const count = integer(`${where}: ${key}`, given[key]);
+    if (takes.includes(key)) steps[key] = count;
+    else if (key === 'numWarmupSteps' && count > 0) {
+      console.warn(
+        `${where}: this schedule has no warm-up, numWarmupSteps: ${count} is not used; "constant_with_warmup" has one`,
+      );
+    }
+  }
+  return make(optimizer, { ...special, ...steps } as never) as SchedulerClasses[N];
+}
