@@ -23,8 +23,14 @@ export interface StateTensor {
 /** Anything a state dict may hold. */
 export type StateValue = StateTensor | number | boolean | string | null | StateValue[] | { [key: string]: StateValue };
 
+/** The part of a saved group that every group has. */
+export interface SavedParams {
+  /** Indices of the group's parameters. */
+  params: number[];
+}
+
 /** A saved parameter group: `params` lists the indices of its parameters; beside it the group's options. */
-export type SavedGroup = { /** Indices of the group's parameters. */ params: number[] } & Record<string, StateValue>;
+export type SavedGroup = SavedParams & Record<string, StateValue>;
 
 /** An optimizer's state as plain data, in PyTorch's nesting and with PyTorch's key names. */
 export interface OptimizerStateDict {

@@ -34,7 +34,15 @@ export {
   type WsdShape,
   warmupStableDecay,
 } from './curves.ts';
-export type { DType, NumericArray, OptimizerStateDict, SavedGroup, StateTensor, StateValue } from './dtype.ts';
+export type {
+  DType,
+  NumericArray,
+  OptimizerStateDict,
+  SavedGroup,
+  SavedParams,
+  StateTensor,
+  StateValue,
+} from './dtype.ts';
 export {
   type AnySchedulerOptions,
   getScheduler,

@@ -3,7 +3,8 @@ import { describe, expect, it, vi } from 'vitest';
 import { optimizerWith } from './golden-schedules.ts';
 
 /** Compiled, never run: a name and its options are checked together. */
-export function types(optimizer: T.Optimizer, ada: T.Adafactor, any: T.SchedulerName): T.LRScheduler[] {
+void types;
+function types(optimizer: T.Optimizer, ada: T.Adafactor, any: T.SchedulerName): T.LRScheduler[] {
   const steps = { numWarmupSteps: 1, numTrainingSteps: 2 };
   const linear: T.LinearScheduleWithWarmup = T.getScheduler('linear', optimizer, steps);
   const plateau: T.ReduceLROnPlateau = T.getScheduler('reduce_lr_on_plateau', optimizer);
@@ -25,7 +26,7 @@ export function types(optimizer: T.Optimizer, ada: T.Adafactor, any: T.Scheduler
     // A name that is only known at run time takes any options.
     T.getScheduler(any, optimizer, steps),
     T.getScheduler(any, optimizer),
-    T.getScheduler(T.SchedulerType['COSINE']!, optimizer, steps),
+    T.getScheduler(T.SchedulerType.COSINE!, optimizer, steps),
     T.getWsdSchedule(optimizer, { numWarmupSteps: 1, numDecaySteps: 1, numTrainingSteps: 4 }),
     T.getWsdSchedule(optimizer, { numWarmupSteps: 1, numDecaySteps: 1, numStableSteps: 4 }),
     T.getAdafactorSchedule(ada, { initialLr: 0.1 }),

@@ -65,7 +65,7 @@ for (let k = 1073; k >= 0; k--) powersOfTwo[k] = powersOfTwo[k + 1]! / 2;
 /** e^x for x <= 0, good to 1e-14: x = k ln 2 + r, and the Taylor series of e^r. Math.exp differs between engines in its last bit. */
 export function exp(x: number): number {
   if (x < -700) return 0;
-  const k = Math.round(x * 1.4426950408889634);
+  const k = Math.round(x * Math.LOG2E);
   const r = x - k * 0.6931471803691238 - k * 1.9082149292705877e-10;
   let sum = 1;
   for (let n = 13; n > 0; n--) sum = 1 + (sum * r) / n;

@@ -10,6 +10,7 @@ import {
   type Optimizer,
   type OptimizerStateDict,
   Parameter,
+  type SchedulerName,
 } from 'tensorless';
 import type { TrainingParts } from 'tensorless/checkpoint';
 import { decode, type Split, SYMBOLS } from './data.ts';
@@ -82,12 +83,14 @@ export class Run {
         ? new Adafactor(this.parameters, { lr: 2e-2, scaleParameter: false, relativeStep: false })
         : new AdamW(this.parameters, { lr: 4e-3 });
     const numWarmupSteps = Math.min(50, Math.floor(options.steps / 10));
-    const decay = { numDecaySteps: Math.floor(options.steps / 4) };
-    this.scheduler = getScheduler(options.schedule as 'linear', this.optimizer, {
+    const schedulerSpecificKwargs: Record<string, unknown> =
+      options.schedule === 'warmup_stable_decay'
+        ? { numDecaySteps: Math.floor(options.steps / 4) }
+        : { ...SCHEDULES[options.schedule] };
+    this.scheduler = getScheduler<SchedulerName>(options.schedule, this.optimizer, {
       numWarmupSteps,
       numTrainingSteps: options.steps,
-      schedulerSpecificKwargs:
-        options.schedule === 'warmup_stable_decay' ? decay : { ...SCHEDULES[options.schedule] },
+      schedulerSpecificKwargs,
     });
   }
 
@@ -201,7 +204,8 @@ export function stateBytes({ state }: OptimizerStateDict): number {
   let bytes = 0;
   for (const entry of Object.values(state)) {
     for (const value of Object.values(entry)) {
-      if (typeof value === 'object' && value !== null && 'data' in value) bytes += (value.data as Float32Array).byteLength;
+      if (typeof value === 'object' && value !== null && 'data' in value)
+        bytes += (value.data as Float32Array).byteLength;
     }
   }
   return bytes;
