@@ -13,6 +13,8 @@ import type { NumericArray, StateTensor, StateValue } from './dtype.ts';
 import { label, Parameter } from './parameter.ts';
 import { CheckpointError, decodeSafetensors, encodeSafetensors } from './safetensors.ts';
 
+export { CheckpointError } from './safetensors.ts';
+
 /** What an optimizer, a scheduler and an accumulator have in common: a state that can be saved, checked, and put in place. */
 export interface Stateful {
   /** The state as plain data. */

@@ -60,7 +60,7 @@ export class Run {
   /** Loss and learning rate of every tenth step, for the picture. */
   history: { step: number; loss: number; lr: number }[] = [];
 
-  readonly #split: Split;
+  readonly split: Split;
   readonly #weights: Weights;
   readonly #gradients: Weights;
   readonly #space = workspace(SIZES, BATCH * LONGEST_WORD, (length) => new Float32Array(length));
@@ -69,7 +69,7 @@ export class Run {
 
   constructor(options: RunOptions, split: Split) {
     this.options = options;
-    this.#split = split;
+    this.split = split;
     this.#weights = initialise(SIZES, options.seed);
     const shape = shapes(SIZES);
     const names = Object.keys(shape) as (keyof Weights)[];
@@ -96,7 +96,7 @@ export class Run {
 
   /** One step; returns the loss of its batch. */
   trainStep(): number {
-    const { train } = this.#split;
+    const { train } = this.split;
     let count = 0;
     for (let w = 0; w < BATCH; w++) {
       const word = train[randomInt32(this.options.seed + 7, this.step * BATCH + w) % train.length]!;
@@ -141,7 +141,7 @@ export class Run {
       letters += count;
       count = 0;
     };
-    for (const word of this.#split.heldOut.slice(0, words)) {
+    for (const word of this.split.heldOut.slice(0, words)) {
       if (count + LONGEST_WORD > CHUNK) flush();
       count = this.#addWord(word, count);
     }
