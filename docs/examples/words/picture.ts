@@ -19,7 +19,7 @@ function chart(height: number, options: Plot.PlotOptions): string {
     ...options,
   });
   // Thirteen decimals of a coordinate are noise to the eye and to version control.
-  return svg.outerHTML.replace(/-?\d+\.\d{3,}/g, (number: string) => String(Math.round(Number(number) * 100) / 100));
+  return svg.outerHTML.replace(/-?\d+\.\d{4,}/g, (number: string) => String(Math.round(Number(number) * 100) / 100));
 }
 
 /** Means over `window` neighbours, so that the trend shows through the batches' noise. */
@@ -30,11 +30,17 @@ function smooth(history: Saved['history'], window: number): Saved['history'] {
   });
 }
 
+/** The losses' range, widened to halves. */
+function range(history: Saved['history']): [number, number] {
+  const losses = history.map(({ loss }) => loss);
+  return [Math.floor(Math.min(...losses) * 2) / 2, Math.ceil(Math.max(...losses) * 2) / 2];
+}
+
 export function picture({ history, options }: Saved, unigram: number): string {
   const x: Plot.ScaleOptions = { domain: [0, options.steps] };
   const loss = chart(230, {
     x: { ...x, label: null },
-    y: { label: '↑ loss, nats per letter', grid: true, nice: true },
+    y: { label: '↑ loss, nats per letter', grid: true, domain: range(history) },
     marks: [
       Plot.ruleY([unigram], { stroke: '#8250df', strokeDasharray: '4 3' }),
       Plot.text([unigram], {
