@@ -12,7 +12,8 @@ import { boolean, integer, number, options, show } from './_check.ts';
 import { checkKeys, own, record, scalar } from './_state.ts';
 import type { Curve } from './curves.ts';
 import type { StateValue } from './dtype.ts';
-import type { Optimizer, ParamGroup } from './optimizer.ts';
+import type { Optimizer } from './optimizer.ts';
+import type { ParamGroup } from './param-group.ts';
 
 /** Keys by which a state dict of another kind is recognised, and that kind's name; PyTorch's among them. */
 const KINDS: readonly (readonly [key: string, kind: string])[] = [
