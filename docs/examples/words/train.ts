@@ -6,11 +6,13 @@ import {
   Adafactor,
   AdamW,
   getScheduler,
+  type Kernels,
   type LRScheduler,
   type Optimizer,
   type OptimizerStateDict,
   Parameter,
   type SchedulerName,
+  typescriptKernels,
 } from 'tensorless';
 import type { TrainingParts } from 'tensorless/checkpoint';
 import { decode, type Split, SYMBOLS } from './data.ts';
@@ -67,7 +69,8 @@ export class Run {
   readonly #contexts = new Uint8Array(BATCH * LONGEST_WORD * SIZES.context);
   readonly #targets = new Uint8Array(BATCH * LONGEST_WORD);
 
-  constructor(options: RunOptions, split: Split) {
+  /** `kernels`: which loops do the optimizer's work; the weights do not depend on it. */
+  constructor(options: RunOptions, split: Split, kernels: Kernels = typescriptKernels) {
     this.options = options;
     this.split = split;
     this.#weights = initialise(SIZES, options.seed);
@@ -80,8 +83,8 @@ export class Run {
     // T5's way of using Adafactor: an external learning rate with warm-up, no parameter scale.
     this.optimizer =
       options.optimizer === 'adafactor'
-        ? new Adafactor(this.parameters, { lr: 2e-2, scaleParameter: false, relativeStep: false })
-        : new AdamW(this.parameters, { lr: 4e-3 });
+        ? new Adafactor(this.parameters, { lr: 2e-2, scaleParameter: false, relativeStep: false, kernels })
+        : new AdamW(this.parameters, { lr: 4e-3, kernels });
     const numWarmupSteps = Math.min(50, Math.floor(options.steps / 10));
     const schedulerSpecificKwargs: Record<string, unknown> =
       options.schedule === 'warmup_stable_decay'
