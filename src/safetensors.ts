@@ -8,13 +8,10 @@
  * @module
  */
 import { show } from './_check.ts';
+import { CheckpointError } from './_checkpoint-error.ts';
 import type { StateTensor } from './dtype.ts';
 
-/** A file or state that cannot be read: what is wrong with it, and where. Nothing was changed. */
-export class CheckpointError extends Error {
-  /** `"CheckpointError"`. */
-  override readonly name = 'CheckpointError';
-}
+export { CheckpointError } from './_checkpoint-error.ts';
 
 /** The header's name of each format, and the bytes of an element. */
 const FORMATS: Readonly<Record<StateTensor['dtype'], readonly [name: string, bytes: number]>> = {
