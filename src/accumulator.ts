@@ -122,7 +122,7 @@ export class GradientAccumulator {
     for (const [i, parameter] of this.#parameters.entries()) {
       checkedGradient(parameter, `GradientAccumulator.apply: ${label(parameter, i)}`);
     }
-    // Division, not multiplication with a rounded reciprocal: the mean of equal gradients is that gradient.
+    // Division, not multiplication with a rounded reciprocal: one rounding instead of two.
     const divisor = reduction === 'mean' ? this.#step : 1;
     for (const [i, parameter] of this.#parameters.entries()) {
       const sum = this.#sums[i]!;

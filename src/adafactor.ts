@@ -210,6 +210,8 @@ function prepareMeasure(slot: Slot, stateOf: StateOf): void {
   else {
     const rowAverage = array('exp_avg_sq_row')!;
     const colAverage = array('exp_avg_sq_col')!;
+    // The means over an empty dimension are not numbers; there is nothing to update either.
+    if (parameter.data.length === 0) return;
     for (let matrix = 0; matrix < task.lead; matrix++) factor(task, matrix, rowAverage, colAverage);
   }
 }
