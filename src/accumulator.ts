@@ -171,6 +171,9 @@ export class GradientAccumulator {
       const parameter = this.#parameters[i]!;
       return stateArray(`${where}: the sum of ${label(parameter, i)}`, value, parameter.shape, parameter.dtype);
     });
+    if (step === 0 && sums.some((sum) => sum !== null)) {
+      throw new RangeError(`${where}: step is 0, but there are sums; is the state dict complete?`);
+    }
     return () => {
       this.#step = step;
       for (const [i, sum] of sums.entries()) {

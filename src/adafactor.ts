@@ -32,7 +32,7 @@ import {
   WEIGH,
 } from './_tasks.ts';
 import { type CommonOptions, Optimizer, type ParamGroup, type Params } from './optimizer.ts';
-import { label, type Parameter } from './parameter.ts';
+import { label, Parameter } from './parameter.ts';
 
 /** Options of {@link Adafactor}; names and defaults are those of transformers. */
 export interface AdafactorOptions extends CommonOptions {
@@ -274,7 +274,8 @@ export class Adafactor extends Optimizer {
   effectiveLr(parameter: Parameter): number | undefined {
     const slot: Slot | undefined = this.slotOf(parameter);
     if (slot === undefined) {
-      throw new RangeError(`Adafactor.effectiveLr: ${label(parameter)} is not a parameter of this optimizer`);
+      const what = parameter instanceof Parameter ? label(parameter) : show(parameter);
+      throw new RangeError(`Adafactor.effectiveLr: ${what} is not a parameter of this optimizer`);
     }
     if (slot.step === 0) return undefined;
     slot.lr ??= learningRate(slot.group, slot.step, slot.rms);

@@ -122,7 +122,7 @@ export abstract class Optimizer {
     this.#checks = { ...formula.checks, ...COMMON };
     this.#ownOptions = [...formula.ownOptions, ...Object.keys(COMMON)];
     const known = [...Object.keys(this.#checks), 'kernels'];
-    const { kernels, ...given } = checkOptions(this.#name, options ?? {}, known);
+    const { kernels, ...given } = checkOptions(this.#name, options, known);
     this.#kernels = checkKernels(this.#name, kernels);
     this.#engine = new Engine(this.#kernels);
     const all: Record<string, unknown> = { ...formula.defaults, ...COMMON_DEFAULTS };

@@ -102,6 +102,8 @@ export function setGradients(parameters: readonly Parameter[], step: number): vo
 
 /** The bytes of an array, as hexadecimal digits: equal strings are equal bits, NaN included. */
 export function bits(array: ArrayBufferView): string {
+  // Memory that was transferred away cannot even be looked at.
+  if (array.byteLength === 0) return '';
   return Buffer.from(array.buffer, array.byteOffset, array.byteLength).toString('hex');
 }
 
@@ -115,7 +117,7 @@ export function snapshot(optimizer: Optimizer): unknown {
   const parameters = optimizer.paramGroups.flatMap((group) => group.params);
   return {
     weights: weightBits(parameters),
-    gradients: parameters.map(({ grad }) => (ArrayBuffer.isView(grad) ? bits(grad) : grad)),
+    gradients: parameters.map(({ grad }) => (ArrayBuffer.isView(grad) ? bits(grad) : typeof grad)),
     state: exactly(optimizer.stateDict()),
     groups: optimizer.paramGroups.map((group) => ({ ...group, params: group.params.length })),
   };

@@ -47,13 +47,13 @@ const formats = [
   const infinity = 0x7fff - (2 ** mantissaBits - 1);
   const bias = 2 ** (format.exponentBits - 1) - 1;
   /** The number that a pattern stands for; that of infinity is the power of two it would be with one more exponent. */
-  const valueOf = (pattern: number): number => {
+  const numberOf = (pattern: number): number => {
     const exponent = (pattern & 0x7fff) >> mantissaBits;
     const mantissa = (pattern & (2 ** mantissaBits - 1)) / 2 ** mantissaBits;
     const size = exponent === 0 ? mantissa * 2 ** (1 - bias) : (1 + mantissa) * 2 ** (exponent - bias);
     return pattern >= 0x8000 ? -size : size;
   };
-  return { ...format, mantissaBits, infinity, valueOf };
+  return { ...format, mantissaBits, infinity, numberOf };
 });
 
 const every = Uint16Array.from({ length: 65536 }, (_, pattern) => pattern);
@@ -72,7 +72,7 @@ function nextFloat(x: number, direction: 1 | -1): number {
   return float[0]!;
 }
 
-describe.each(formats)('$name', ({ name, to, from, narrow, narrowRandom, widen, mantissaBits, infinity, valueOf }) => {
+describe.each(formats)('$name', ({ name, to, from, narrow, narrowRandom, widen, mantissaBits, infinity, numberOf }) => {
   const isNan = (pattern: number): boolean => (pattern & 0x7fff) > infinity;
   const quiet = 2 ** (mantissaBits - 1);
   const quieted = every.map((pattern) => (isNan(pattern) ? pattern | quiet : pattern));
@@ -81,7 +81,7 @@ describe.each(formats)('$name', ({ name, to, from, narrow, narrowRandom, widen, 
     const words = wordsOf(from(every));
     const expected = Float32Array.from(every, (pattern) => {
       if ((pattern & 0x7fff) === infinity) return pattern >= 0x8000 ? -Infinity : Infinity;
-      return valueOf(pattern);
+      return numberOf(pattern);
     });
     const expectedWords = wordsOf(expected);
     for (const pattern of every) {
@@ -102,7 +102,7 @@ describe.each(formats)('$name', ({ name, to, from, narrow, narrowRandom, widen, 
     const floats: number[] = [];
     for (let low = 0; low < infinity; low++) {
       const even = low % 2 === 0 ? low : low + 1;
-      const middle = (valueOf(low) + valueOf(low + 1)) / 2;
+      const middle = (numberOf(low) + numberOf(low + 1)) / 2;
       for (const sign of [1, -1]) {
         const signBit = sign < 0 ? 0x8000 : 0;
         const m = sign * middle;
@@ -118,8 +118,8 @@ describe.each(formats)('$name', ({ name, to, from, narrow, narrowRandom, widen, 
   });
 
   it('goes to infinity from half an ulp above the largest number on, and to zero from half the smallest down', () => {
-    const largest = valueOf(infinity - 1);
-    const edge = (largest + valueOf(infinity)) / 2;
+    const largest = numberOf(infinity - 1);
+    const edge = (largest + numberOf(infinity)) / 2;
     expect([...to([largest, nextDouble(edge, -1), edge, Number.MAX_VALUE, Infinity])]).toEqual([
       infinity - 1,
       infinity - 1,
@@ -132,7 +132,7 @@ describe.each(formats)('$name', ({ name, to, from, narrow, narrowRandom, widen, 
       0x8000 | infinity,
       0x8000 | infinity,
     ]);
-    const smallest = valueOf(1);
+    const smallest = numberOf(1);
     expect([
       ...to([0, -0, smallest, smallest / 2, nextDouble(smallest / 2, 1), -smallest / 2, Number.MIN_VALUE]),
     ]).toEqual([0, 0x8000, 1, 0, 1, 0x8000, 0]);
@@ -222,8 +222,8 @@ describe.each(formats)('$name', ({ name, to, from, narrow, narrowRandom, widen, 
         // A multiple of 2^-10 of the way to the neighbour above; exact in float32 for normal and subnormal numbers.
         const fraction = Math.floor(Math.abs(random()) * 1024) / 1024;
         for (const sign of [1, -1]) {
-          const x = sign * (valueOf(low) + (valueOf(low + 1) - valueOf(low)) * fraction);
-          if (Math.fround(x) !== x || Math.abs(x) >= valueOf(infinity - 1)) continue;
+          const x = sign * (numberOf(low) + (numberOf(low + 1) - numberOf(low)) * fraction);
+          if (Math.fround(x) !== x || Math.abs(x) >= numberOf(infinity - 1)) continue;
           const words = wordsOf(new Float32Array(65536).fill(x));
           const result = new Uint16Array(65536);
           narrowRandom(words, 65536, result, 0, draws);
@@ -245,8 +245,8 @@ describe.each(formats)('$name', ({ name, to, from, narrow, narrowRandom, widen, 
     });
 
     it('rounds to nearest above the largest number, as there is no neighbour to go to', () => {
-      const largest = valueOf(infinity - 1);
-      const edge = (largest + valueOf(infinity)) / 2;
+      const largest = numberOf(infinity - 1);
+      const edge = (largest + numberOf(infinity)) / 2;
       const numbers = new Float32Array([nextFloat(edge, -1), edge, -edge]);
       for (const draw of [0, 0xffffffff]) {
         const result = new Uint16Array(3);
