@@ -111,11 +111,16 @@ export function createTask(kind: Task['kind'], p: NumericArray, shape: readonly 
   };
 }
 
-/** The gradient of the step at hand. Most loops reuse one array, so its view is kept. */
+/** The gradient of the step at hand. */
 export function setGradient(task: Task, g: NumericArray): void {
-  if (g === task.g) return;
   task.g = g;
   task.gPairs = g instanceof Uint16Array ? pairsOf(g) : null;
+}
+
+/** Forgets the gradient, so that its memory is free as soon as the caller drops it: what a fused backward pass is for. */
+export function dropGradient(task: Task): void {
+  task.g = task.p;
+  task.gPairs = null;
 }
 
 /** Sum of a pass's first (`which` 0) or second partial sums, in block order. */

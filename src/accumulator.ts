@@ -122,7 +122,7 @@ export class GradientAccumulator {
     for (const [i, parameter] of this.#parameters.entries()) {
       checkedGradient(parameter, `GradientAccumulator.apply: ${label(parameter, i)}`);
     }
-    // Division, not multiplication with a rounded reciprocal: the mean of equal gradients is that gradient.
+    // Division, not multiplication with a rounded reciprocal: one rounding instead of two.
     const divisor = reduction === 'mean' ? this.#step : 1;
     for (const [i, parameter] of this.#parameters.entries()) {
       const sum = this.#sums[i]!;
@@ -171,6 +171,9 @@ export class GradientAccumulator {
       const parameter = this.#parameters[i]!;
       return stateArray(`${where}: the sum of ${label(parameter, i)}`, value, parameter.shape, parameter.dtype);
     });
+    if (step === 0 && sums.some((sum) => sum !== null)) {
+      throw new RangeError(`${where}: step is 0, but there are sums; is the state dict complete?`);
+    }
     return () => {
       this.#step = step;
       for (const [i, sum] of sums.entries()) {

@@ -33,7 +33,7 @@ import {
 } from './_tasks.ts';
 import { Optimizer } from './optimizer.ts';
 import type { CommonOptions, ParamGroup, Params } from './param-group.ts';
-import { label, type Parameter } from './parameter.ts';
+import { label, Parameter } from './parameter.ts';
 
 /** Options of {@link Adafactor}; names and defaults are those of transformers. */
 export interface AdafactorOptions extends CommonOptions {
@@ -211,6 +211,8 @@ function prepareMeasure(slot: Slot, stateOf: StateOf): void {
   else {
     const rowAverage = array('exp_avg_sq_row')!;
     const colAverage = array('exp_avg_sq_col')!;
+    // The means over an empty dimension are not numbers; there is nothing to update either.
+    if (parameter.data.length === 0) return;
     for (let matrix = 0; matrix < task.lead; matrix++) factor(task, matrix, rowAverage, colAverage);
   }
 }
@@ -273,7 +275,8 @@ export class Adafactor extends Optimizer {
   effectiveLr(parameter: Parameter): number | undefined {
     const slot: Slot | undefined = this.slotOf(parameter);
     if (slot === undefined) {
-      throw new RangeError(`Adafactor.effectiveLr: ${label(parameter)} is not a parameter of this optimizer`);
+      const what = parameter instanceof Parameter ? label(parameter) : show(parameter);
+      throw new RangeError(`Adafactor.effectiveLr: ${what} is not a parameter of this optimizer`);
     }
     if (slot.step === 0) return undefined;
     slot.lr ??= learningRate(slot.group, slot.step, slot.rms);

@@ -61,7 +61,12 @@ export function float32BitsOfFloat16(half: number): number {
 
 function checkedValues(label: string, values: unknown): ArrayLike<number> {
   const length = (values as ArrayLike<number> | null)?.length;
-  if (typeof values !== 'object' || !Number.isSafeInteger(length) || values instanceof BigInt64Array) {
+  if (
+    typeof values !== 'object' ||
+    !Number.isSafeInteger(length) ||
+    !(length! >= 0) ||
+    values instanceof BigInt64Array
+  ) {
     throw new TypeError(`${label}: values must be an array or typed array of numbers, got ${show(values)}`);
   }
   return values as ArrayLike<number>;

@@ -9,7 +9,18 @@ import type { Formula, Slot, StateOf } from './_formula.ts';
 import { checkOptions, checksOf, GroupRules, refuseOverlap } from './_groups.ts';
 import { nameHash, streamKey } from './_random.ts';
 import { checkKeys, own, record, scalar, stateArray, tensorOf } from './_state.ts';
-import { CHECK, Engine, isSixteen, KEY0, KEY1, STEP, STOCHASTIC, type StateArray, setGradient } from './_tasks.ts';
+import {
+  CHECK,
+  dropGradient,
+  Engine,
+  isSixteen,
+  KEY0,
+  KEY1,
+  STEP,
+  STOCHASTIC,
+  type StateArray,
+  setGradient,
+} from './_tasks.ts';
 import type { OptimizerStateDict, StateValue } from './dtype.ts';
 import { type Kernels, typescriptKernels } from './kernels.ts';
 import { firstNonFinite, NonFiniteGradientError } from './non-finite.ts';
@@ -38,7 +49,7 @@ export abstract class Optimizer {
   /** @internal */
   protected constructor(formula: Formula, params: Params, options: unknown) {
     const known = [...Object.keys(checksOf(formula)), 'kernels'];
-    const { kernels, ...given } = checkOptions(formula.name, options ?? {}, known);
+    const { kernels, ...given } = checkOptions(formula.name, options, known);
     this.#formula = formula;
     this.#kernels = checkKernels(formula.name, kernels);
     this.#engine = new Engine(this.#kernels);
@@ -65,25 +76,18 @@ export abstract class Optimizer {
     }
     const loss = closure?.();
     const where = `${this.#rules.name}.step`;
-    const active = this.#active;
-    active.length = 0;
-    for (let i = 0; i < this.paramGroups.length; i++) {
-      const group = this.paramGroups[i]!;
-      this.#rules.checkLive(where, group, i);
-      for (const parameter of group.params) {
-        if (parameter.grad === null) continue;
-        const slot = this.#slotOf(where, parameter);
-        setGradient(slot.task, checkedGradient(parameter, this.#called(where, slot))!);
-        active.push(slot);
+    try {
+      for (let i = 0; i < this.paramGroups.length; i++) {
+        const group = this.paramGroups[i]!;
+        this.#rules.checkLive(where, group, i);
+        for (const parameter of group.params) {
+          if (parameter.grad !== null) this.#activate(where, this.#slotOf(where, parameter));
+        }
       }
+      this.#update(where);
+    } finally {
+      this.#deactivate();
     }
-    const refused = this.#refuses(where, active);
-    this.#stepCalls++;
-    if (refused) {
-      this.#skippedSteps++;
-      return loss;
-    }
-    for (const slot of active) this.#advance(slot);
     return loss;
   }
 
@@ -98,17 +102,15 @@ export abstract class Optimizer {
     const where = `${this.#rules.name}.stepParameter`;
     const slot = this.#slotOf(where, parameter);
     this.#rules.checkLive(where, slot.group, this.paramGroups.indexOf(slot.group));
-    const gradient = checkedGradient(parameter, this.#called(where, slot));
-    if (gradient === null) {
+    if (parameter.grad === null) {
       throw new RangeError(`${where}: ${label(parameter, slot.index)} has no gradient; set its grad first`);
     }
-    setGradient(slot.task, gradient);
-    this.#active.length = 0;
-    this.#active.push(slot);
-    const refused = this.#refuses(where, this.#active);
-    this.#stepCalls++;
-    if (refused) this.#skippedSteps++;
-    else this.#advance(slot);
+    try {
+      this.#activate(where, slot);
+      this.#update(where);
+    } finally {
+      this.#deactivate();
+    }
   }
 
   /** Calls of `step` and `stepParameter` on this object that were not refused, left out or not; not saved. */
@@ -146,7 +148,6 @@ export abstract class Optimizer {
       slot.arrays.clear();
       slot.task.m = slot.task.v = slot.task.largest = null;
     }
-    this.#active.length = 0;
   }
 
   /** The whole state as plain data with PyTorch's keys, detached from the live state. A parameter without an update has no entry. */
@@ -288,6 +289,24 @@ export abstract class Optimizer {
   /** What this optimizer knows of a parameter. @internal */
   protected slotOf(parameter: Parameter): Slot | undefined {
     return this.#slots.get(parameter);
+  }
+
+  #activate(where: string, slot: Slot): void {
+    setGradient(slot.task, checkedGradient(slot.parameter, this.#called(where, slot))!);
+    this.#active.push(slot);
+  }
+
+  /** Updates the active parameters, all or none. */
+  #update(where: string): void {
+    const refused = this.#refuses(where, this.#active);
+    this.#stepCalls++;
+    if (refused) this.#skippedSteps++;
+    else for (const slot of this.#active) this.#advance(slot);
+  }
+
+  #deactivate(): void {
+    for (const slot of this.#active) dropGradient(slot.task);
+    this.#active.length = 0;
   }
 
   /** Whether a non-finite gradient among these has the step left out; throws where one is to be refused. */
