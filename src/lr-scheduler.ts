@@ -290,7 +290,7 @@ export class LambdaLR extends EpochScheduler {
     const where = new.target.name;
     const groups = checkOptimizer(where, optimizer).paramGroups;
     const given = options(where, o, ['lastEpoch']);
-    const lastEpoch = integer(`${where}: lastEpoch`, given.lastEpoch ?? -1, { min: -1 });
+    const lastEpoch = integer(`${where}: lastEpoch`, given.lastEpoch === undefined ? -1 : given.lastEpoch, { min: -1 });
     const bases = groups.map((group, i) => {
       const lr = scheduledLr(where, group, i);
       if (group.initialLr !== undefined) return rate(`${where}: initialLr of group ${i}`, group.initialLr);
