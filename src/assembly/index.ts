@@ -464,15 +464,20 @@ function most(before: v128, second: v128): v128 {
   return v128.bitselect(before, second, v128.or(f32x4.ge(before, second), f32x4.ne(before, before)));
 }
 
-/** Four elements. With largest = 0 it is Adam, else AMSGrad. */
+/** Four elements. With largest = 0 it is Adam, else AMSGrad; `plain`: sign and keepAfter are 1 and need no product. */
 // @ts-ignore: decorator
 @inline
 function adamFour(
+  plain: bool,
   p: usize, g: usize, m: usize, v: usize, largest: usize,
   sign: v128, rest1: v128, beta2: v128, rest2: v128, scale: v128, eps: v128, before: v128, after: v128,
 ): void {
-  const a0 = f64x2.mul(sign, two<f32>(g));
-  const a1 = f64x2.mul(sign, twoAt2<f32>(g));
+  let a0 = two<f32>(g);
+  let a1 = twoAt2<f32>(g);
+  if (!plain) {
+    a0 = f64x2.mul(sign, a0);
+    a1 = f64x2.mul(sign, a1);
+  }
   const m0 = two<f32>(m);
   const m1 = twoAt2<f32>(m);
   const first = four(
@@ -493,9 +498,14 @@ function adamFour(
   const q = f32x4.div(first, f32x4.add(f32x4.sqrt(root), eps));
   const u0 = f64x2.mul(scale, f64x2.promote_low_f32x4(q));
   const u1 = f64x2.mul(scale, f64x2.promote_low_f32x4(high(q)));
-  const x0 = f64x2.mul(f64x2.sub(f64x2.mul(before, two<f32>(p)), u0), after);
-  const x1 = f64x2.mul(f64x2.sub(f64x2.mul(before, twoAt2<f32>(p)), u1), after);
-  v128.store(p, four(x0, x1));
+  let x0 = f64x2.sub(f64x2.mul(before, two<f32>(p)), u0);
+  let x1 = f64x2.sub(f64x2.mul(before, twoAt2<f32>(p)), u1);
+  if (!plain) {
+    x0 = f64x2.mul(x0, after);
+    x1 = f64x2.mul(x1, after);
+  }
+  putTwo<f32>(p, x0);
+  putTwoAt2<f32>(p, x1);
 }
 
 /** `scratch`: 80 zeroed bytes, through which the last one to three elements go. */
@@ -512,9 +522,9 @@ export function adam32(
   const kb = f64x2.splat(before);
   const ka = f64x2.splat(after);
   let k = length;
-  if (largest == 0) {
+  if (largest == 0 && sign == 1 && after == 1) {
     for (; k > 3; k -= 4) {
-      adamFour(p, g, m, v, 0, s, r1, b2, r2, c, e, kb, ka);
+      adamFour(true, p, g, m, v, 0, s, r1, b2, r2, c, e, kb, ka);
       p += 16;
       g += 16;
       m += 16;
@@ -522,12 +532,12 @@ export function adam32(
     }
   } else {
     for (; k > 3; k -= 4) {
-      adamFour(p, g, m, v, largest, s, r1, b2, r2, c, e, kb, ka);
+      adamFour(false, p, g, m, v, largest, s, r1, b2, r2, c, e, kb, ka);
       p += 16;
       g += 16;
       m += 16;
       v += 16;
-      largest += 16;
+      if (largest != 0) largest += 16;
     }
   }
   if (k > 0) {
@@ -538,7 +548,7 @@ export function adam32(
     memory.copy(scratch + 48, v, bytes);
     if (largest != 0) memory.copy(scratch + 64, largest, bytes);
     const last: usize = largest == 0 ? 0 : scratch + 64;
-    adamFour(scratch, scratch + 16, scratch + 32, scratch + 48, last, s, r1, b2, r2, c, e, kb, ka);
+    adamFour(false, scratch, scratch + 16, scratch + 32, scratch + 48, last, s, r1, b2, r2, c, e, kb, ka);
     memory.copy(p, scratch, bytes);
     memory.copy(m, scratch + 32, bytes);
     memory.copy(v, scratch + 48, bytes);
