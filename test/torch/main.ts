@@ -218,7 +218,11 @@ for (const { name, dtype, optimizer } of cases) {
   const at = (run: string): string => join(folder, name, run, 'model.safetensors');
   // bfloat16: this library continues an Adafactor of PyTorch with its bits. PyTorch rounds the state to bfloat16 on load (and AdamW's always), and is off by
   // a unit of the eighth bit.
-  check(`${name}, there then here`, difference(at('python-10'), at('python-js-10')), dtype === 'float32' ? 1e-6 : optimizer === 'AdamW' ? 2 ** -7 : 0);
+  check(
+    `${name}, there then here`,
+    difference(at('python-10'), at('python-js-10')),
+    dtype === 'float32' ? 1e-6 : optimizer === 'AdamW' ? 2 ** -7 : 0,
+  );
   check(
     `${name}, here then there`,
     difference(at('python-10'), at('js-python-10')),
