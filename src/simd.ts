@@ -79,7 +79,7 @@ function compile(api: WebAssemblyApi | undefined): object {
 export function simdKernels(options: SimdOptions = {}): Kernels {
   const { arenaBytes = DEFAULT_ARENA } = checkedOptions('simdKernels', options, ['arenaBytes']);
   const bytes = integer('simdKernels: arenaBytes', arenaBytes, { min: 0, max: MOST_PAGES * PAGE - RESERVED });
-  const api = (globalThis as { WebAssembly?: WebAssemblyApi }).WebAssembly;
+  const api = (globalThis as unknown as { WebAssembly?: WebAssemblyApi }).WebAssembly;
   compiled ??= compile(api);
   const { Memory, Instance } = api!;
   // Counted in whole lines, so that the last one is not lost.
