@@ -22,6 +22,28 @@ function two<T>(at: usize): v128 {
   return v128.load(at);
 }
 
+// The pairs after it: an offset must be a literal, and added to the address it costs an instruction.
+// @ts-ignore: decorator
+@inline
+function twoAt2<T>(at: usize): v128 {
+  if (sizeof<T>() == 4) return f64x2.promote_low_f32x4(v128.load64_zero(at, 2 * sizeof<T>()));
+  return v128.load(at, 2 * sizeof<T>());
+}
+
+// @ts-ignore: decorator
+@inline
+function twoAt4<T>(at: usize): v128 {
+  if (sizeof<T>() == 4) return f64x2.promote_low_f32x4(v128.load64_zero(at, 4 * sizeof<T>()));
+  return v128.load(at, 4 * sizeof<T>());
+}
+
+// @ts-ignore: decorator
+@inline
+function twoAt6<T>(at: usize): v128 {
+  if (sizeof<T>() == 4) return f64x2.promote_low_f32x4(v128.load64_zero(at, 6 * sizeof<T>()));
+  return v128.load(at, 6 * sizeof<T>());
+}
+
 // @ts-ignore: decorator
 @inline
 function one<T>(at: usize): f64 {
@@ -33,6 +55,13 @@ function one<T>(at: usize): f64 {
 function putTwo<T>(at: usize, x: v128): void {
   if (sizeof<T>() == 4) v128.store64_lane(at, f32x4.demote_f64x2_zero(x), 0);
   else v128.store(at, x);
+}
+
+// @ts-ignore: decorator
+@inline
+function putTwoAt2<T>(at: usize, x: v128): void {
+  if (sizeof<T>() == 4) v128.store64_lane(at, f32x4.demote_f64x2_zero(x), 0, 2 * sizeof<T>());
+  else v128.store(at, x, 2 * sizeof<T>());
 }
 
 // @ts-ignore: decorator
@@ -188,11 +217,11 @@ function apply<T>(
       const c1 = v128.load(col, 16);
       const x0 = f64x2.sub(f64x2.mul(k, two<T>(pAt)), f64x2.mul(f64x2.mul(two<T>(gAt), f), c0));
       const x1 = f64x2.sub(
-        f64x2.mul(k, two<T>(pAt + 2 * sizeof<T>())),
-        f64x2.mul(f64x2.mul(two<T>(gAt + 2 * sizeof<T>()), f), c1),
+        f64x2.mul(k, twoAt2<T>(pAt)),
+        f64x2.mul(f64x2.mul(twoAt2<T>(gAt), f), c1),
       );
       putTwo<T>(pAt, x0);
-      putTwo<T>(pAt + 2 * sizeof<T>(), x1);
+      putTwoAt2<T>(pAt, x1);
       pAt += 4 * sizeof<T>();
       gAt += 4 * sizeof<T>();
       col += 32;
@@ -284,9 +313,9 @@ function sumSquares<T>(x: usize, length: i32, lanes: usize): void {
   let k = length;
   for (; k > 7; k -= 8) {
     const x0 = two<T>(x);
-    const x1 = two<T>(x + 2 * sizeof<T>());
-    const x2 = two<T>(x + 4 * sizeof<T>());
-    const x3 = two<T>(x + 6 * sizeof<T>());
+    const x1 = twoAt2<T>(x);
+    const x2 = twoAt4<T>(x);
+    const x3 = twoAt6<T>(x);
     l0 = f64x2.add(l0, f64x2.mul(x0, x0));
     l1 = f64x2.add(l1, f64x2.mul(x1, x1));
     l2 = f64x2.add(l2, f64x2.mul(x2, x2));
@@ -333,9 +362,9 @@ function measureVector<T>(g: usize, v: usize, length: i32, beta: f64, rest: f64,
   let k = length;
   for (; k > 7; k -= 8) {
     l0 = f64x2.add(l0, ratio(two<T>(g), two<T>(v), b, r, e));
-    l1 = f64x2.add(l1, ratio(two<T>(g + 2 * sizeof<T>()), two<T>(v + 2 * sizeof<T>()), b, r, e));
-    l2 = f64x2.add(l2, ratio(two<T>(g + 4 * sizeof<T>()), two<T>(v + 4 * sizeof<T>()), b, r, e));
-    l3 = f64x2.add(l3, ratio(two<T>(g + 6 * sizeof<T>()), two<T>(v + 6 * sizeof<T>()), b, r, e));
+    l1 = f64x2.add(l1, ratio(twoAt2<T>(g), twoAt2<T>(v), b, r, e));
+    l2 = f64x2.add(l2, ratio(twoAt4<T>(g), twoAt4<T>(v), b, r, e));
+    l3 = f64x2.add(l3, ratio(twoAt6<T>(g), twoAt6<T>(v), b, r, e));
     g += 8 * sizeof<T>();
     v += 8 * sizeof<T>();
   }
@@ -435,24 +464,29 @@ function most(before: v128, second: v128): v128 {
   return v128.bitselect(before, second, v128.or(f32x4.ge(before, second), f32x4.ne(before, before)));
 }
 
-/** Four elements. With largest = 0 it is Adam, else AMSGrad. */
+/** Four elements. With largest = 0 it is Adam, else AMSGrad; `plain`: sign and keepAfter are 1 and need no product. */
 // @ts-ignore: decorator
 @inline
 function adamFour(
+  plain: bool,
   p: usize, g: usize, m: usize, v: usize, largest: usize,
   sign: v128, rest1: v128, beta2: v128, rest2: v128, scale: v128, eps: v128, before: v128, after: v128,
 ): void {
-  const a0 = f64x2.mul(sign, two<f32>(g));
-  const a1 = f64x2.mul(sign, two<f32>(g + 8));
+  let a0 = two<f32>(g);
+  let a1 = twoAt2<f32>(g);
+  if (!plain) {
+    a0 = f64x2.mul(sign, a0);
+    a1 = f64x2.mul(sign, a1);
+  }
   const m0 = two<f32>(m);
-  const m1 = two<f32>(m + 8);
+  const m1 = twoAt2<f32>(m);
   const first = four(
     f64x2.add(m0, f64x2.mul(rest1, f64x2.sub(a0, m0))),
     f64x2.add(m1, f64x2.mul(rest1, f64x2.sub(a1, m1))),
   );
   const second = four(
     f64x2.add(f64x2.mul(beta2, two<f32>(v)), f64x2.mul(f64x2.mul(rest2, a0), a0)),
-    f64x2.add(f64x2.mul(beta2, two<f32>(v + 8)), f64x2.mul(f64x2.mul(rest2, a1), a1)),
+    f64x2.add(f64x2.mul(beta2, twoAt2<f32>(v)), f64x2.mul(f64x2.mul(rest2, a1), a1)),
   );
   v128.store(m, first);
   v128.store(v, second);
@@ -464,9 +498,14 @@ function adamFour(
   const q = f32x4.div(first, f32x4.add(f32x4.sqrt(root), eps));
   const u0 = f64x2.mul(scale, f64x2.promote_low_f32x4(q));
   const u1 = f64x2.mul(scale, f64x2.promote_low_f32x4(high(q)));
-  const x0 = f64x2.mul(f64x2.sub(f64x2.mul(before, two<f32>(p)), u0), after);
-  const x1 = f64x2.mul(f64x2.sub(f64x2.mul(before, two<f32>(p + 8)), u1), after);
-  v128.store(p, four(x0, x1));
+  let x0 = f64x2.sub(f64x2.mul(before, two<f32>(p)), u0);
+  let x1 = f64x2.sub(f64x2.mul(before, twoAt2<f32>(p)), u1);
+  if (!plain) {
+    x0 = f64x2.mul(x0, after);
+    x1 = f64x2.mul(x1, after);
+  }
+  putTwo<f32>(p, x0);
+  putTwoAt2<f32>(p, x1);
 }
 
 /** `scratch`: 80 zeroed bytes, through which the last one to three elements go. */
@@ -483,9 +522,9 @@ export function adam32(
   const kb = f64x2.splat(before);
   const ka = f64x2.splat(after);
   let k = length;
-  if (largest == 0) {
+  if (largest == 0 && sign == 1 && after == 1) {
     for (; k > 3; k -= 4) {
-      adamFour(p, g, m, v, 0, s, r1, b2, r2, c, e, kb, ka);
+      adamFour(true, p, g, m, v, 0, s, r1, b2, r2, c, e, kb, ka);
       p += 16;
       g += 16;
       m += 16;
@@ -493,12 +532,12 @@ export function adam32(
     }
   } else {
     for (; k > 3; k -= 4) {
-      adamFour(p, g, m, v, largest, s, r1, b2, r2, c, e, kb, ka);
+      adamFour(false, p, g, m, v, largest, s, r1, b2, r2, c, e, kb, ka);
       p += 16;
       g += 16;
       m += 16;
       v += 16;
-      largest += 16;
+      if (largest != 0) largest += 16;
     }
   }
   if (k > 0) {
@@ -509,7 +548,7 @@ export function adam32(
     memory.copy(scratch + 48, v, bytes);
     if (largest != 0) memory.copy(scratch + 64, largest, bytes);
     const last: usize = largest == 0 ? 0 : scratch + 64;
-    adamFour(scratch, scratch + 16, scratch + 32, scratch + 48, last, s, r1, b2, r2, c, e, kb, ka);
+    adamFour(false, scratch, scratch + 16, scratch + 32, scratch + 48, last, s, r1, b2, r2, c, e, kb, ka);
     memory.copy(p, scratch, bytes);
     memory.copy(m, scratch + 32, bytes);
     memory.copy(v, scratch + 48, bytes);
