@@ -153,7 +153,17 @@ function parseHeader(text: string): Record<string, unknown> {
     const c = text[i]!;
     if (c === '"') {
       const start = i;
-      for (i++; text[i] !== '"'; i++) if (text[i] === '\\') i++;
+      let escaped = false;
+      for (i++; text[i] !== '"'; i++) {
+        if (text[i] !== '\\') continue;
+        escaped = true;
+        i++;
+      }
+      // UTF-8 cannot hold half of a pair, but an escape can.
+      if (escaped && /\p{Surrogate}/u.test(JSON.parse(text.slice(start, i + 1)) as string))
+        throw new CheckpointError(
+          `safetensors: a string of the header holds half a surrogate pair (byte ${8 + start})`,
+        );
       const keys = open.at(-1);
       if (expectKey && keys) {
         const key = JSON.parse(text.slice(start, i + 1)) as string;
@@ -165,6 +175,11 @@ function parseHeader(text: string): Record<string, unknown> {
     } else if (c === '{') {
       open.push(new Set());
       expectKey = true;
+    } else if (open.at(-1) === null && (c === '.' || c === 'e' || c === 'E') && /[0-9]/.test(text[i - 1]!)) {
+      // JSON.parse reads 2.0 and 2e0 as 2; the format has integers only.
+      throw new CheckpointError(
+        `safetensors: the header has a fraction or an exponent where an integer belongs (byte ${8 + i})`,
+      );
     } else if (c === '[') open.push(null);
     else if (c === '}' || c === ']') open.pop();
     else if (c === ',') expectKey = open.at(-1) !== null;
@@ -239,6 +254,14 @@ function dataOf(bytes: Uint8Array, dtype: StateTensor['dtype']): StateTensor['da
   }
 }
 
+/** What is in a safetensors file. */
+export interface SafetensorsFile {
+  /** The arrays by name, in the order of their bytes; an object without prototype. */
+  tensors: Record<string, StateTensor>;
+  /** Strings beside them; an object without prototype. */
+  metadata: Record<string, string>;
+}
+
 /**
  * Reads a safetensors file. Arrays are views of `bytes` where their position is aligned to the element (which the usual writers see to), else
  * copies: change `bytes` afterwards and the arrays change.
@@ -248,10 +271,7 @@ function dataOf(bytes: Uint8Array, dtype: StateTensor['dtype']): StateTensor['da
  * holes, overlap or do not cover the file.
  * @throws TypeError when bytes is not a Uint8Array.
  */
-export function decodeSafetensors(bytes: Uint8Array): {
-  tensors: Record<string, StateTensor>;
-  metadata: Record<string, string>;
-} {
+export function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
   if (!ArrayBuffer.isView(bytes) || (bytes as Uint8Array)[Symbol.toStringTag] !== 'Uint8Array') {
     throw new TypeError(`decodeSafetensors: bytes must be a Uint8Array, got ${show(bytes)}`);
   }
@@ -267,7 +287,7 @@ export function decodeSafetensors(bytes: Uint8Array): {
   const start = 8 + Number(declared);
   let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(8, start));
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.slice(8, start));
   } catch (cause) {
     throw new CheckpointError('safetensors: the header is not valid UTF-8', { cause });
   }

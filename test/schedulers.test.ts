@@ -63,7 +63,8 @@ describe.each(Object.entries(schedules))('%s', (name, make) => {
       expect(second.getLastLr()).toEqual(first.getLastLr());
       expect(second.lastEpoch).toBe(cut);
       expect(follow(second, cut)).toEqual(whole.slice(cut));
-      expect(second.stateDict()).toEqual((() => (follow(first, cut), first.stateDict()))());
+      follow(first, cut);
+      expect(second.stateDict()).toEqual(first.stateDict());
     }
   });
 
