@@ -207,7 +207,7 @@ describe.each(optimizers)('$name', ({ name, make, options }) => {
     const first = at('float32', 0, 'first');
     for (const second of [at('float32', 0, 'second'), at('float32', 12, 'second'), at('bfloat16', 14, 'second')]) {
       expect(errorOf(() => make(params([second, first]))).message).toMatch(
-        'parameter "first" and parameter "second" share',
+        /parameter "(first|second)" and parameter "(first|second)" share memory/,
       );
       const optimizer = make(params([first]));
       refuses(optimizer, () => optimizer.addParamGroup({ params: [second] }), 'share memory');
@@ -573,23 +573,13 @@ describe('Adafactor', () => {
 });
 
 describe('Parameter', () => {
-  it.each([
-    null,
-    undefined,
-    1,
-    'x',
-    {},
-    [1, 2],
-    1n,
-    () => 1,
-    new Int32Array(2),
-    new Uint8Array(2),
-    new BigInt64Array(2),
-  ])('refuses %o for data', (...wrong) => {
-    const data = wrong.length > 1 ? wrong : wrong[0];
-    expect(errorOf(() => new Parameter(data as never, undefined, { name: 'w' })).message).toMatch(
-      'Parameter "w": data must be',
-    );
+  it('refuses data of other types', () => {
+    const arrays = [new Int32Array(2), new Uint8Array(2), new BigInt64Array(2), new DataView(new ArrayBuffer(8))];
+    const wrong = [null, undefined, 1, 'x', {}, [1, 2], 1n, () => 1, ...arrays, new Proxy(new Float32Array(2), {})];
+    for (const data of wrong) {
+      const { message } = errorOf(() => new Parameter(data as never, undefined, { name: 'w' }));
+      expect(message).toMatch('Parameter "w": data must be');
+    }
   });
 
   it('refuses wrong shapes', () => {
