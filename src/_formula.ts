@@ -4,7 +4,7 @@
 import { boolean, number } from './_check.ts';
 import type { StateArray, Task } from './_tasks.ts';
 import type { StateValue } from './dtype.ts';
-import type { ParamGroup } from './optimizer.ts';
+import type { ParamGroup } from './param-group.ts';
 import type { Parameter } from './parameter.ts';
 
 /** Validates one option's value and returns it (arrays as copies). */

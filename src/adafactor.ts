@@ -31,7 +31,8 @@ import {
   total,
   WEIGH,
 } from './_tasks.ts';
-import { type CommonOptions, Optimizer, type ParamGroup, type Params } from './optimizer.ts';
+import { Optimizer } from './optimizer.ts';
+import type { CommonOptions, ParamGroup, Params } from './param-group.ts';
 import { label, Parameter } from './parameter.ts';
 
 /** Options of {@link Adafactor}; names and defaults are those of transformers. */

@@ -10,7 +10,8 @@ import { number, show } from './_check.ts';
 import { type Formula, flag, nonNegative, type StateSpec } from './_formula.ts';
 import { pow } from './_math.ts';
 import { BETA2, createTask, EPS, KEEP, KEEP_AFTER, REST1, REST2, SCALE, SIGN, total, WEIGH } from './_tasks.ts';
-import { type CommonOptions, Optimizer, type Params } from './optimizer.ts';
+import { Optimizer } from './optimizer.ts';
+import type { CommonOptions, Params } from './param-group.ts';
 
 /** Options of {@link AdamW}; names and defaults are those of torch.optim.AdamW. */
 export interface AdamWOptions extends CommonOptions {

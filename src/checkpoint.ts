@@ -8,10 +8,13 @@
  * @module
  */
 import { show } from './_check.ts';
+import { CheckpointError } from './_checkpoint-error.ts';
 import { isTensor } from './_state.ts';
 import type { NumericArray, StateTensor, StateValue } from './dtype.ts';
 import { label, Parameter } from './parameter.ts';
-import { CheckpointError, decodeSafetensors, encodeSafetensors } from './safetensors.ts';
+import { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
+
+export { CheckpointError } from './_checkpoint-error.ts';
 
 /** What an optimizer, a scheduler and an accumulator have in common: a state that can be saved, checked, and put in place. */
 export interface Stateful {

@@ -57,14 +57,9 @@ export { GreedyLR, type GreedyLROptions, getGreedySchedule } from './greedy.ts';
 export { type Kernels, typescriptKernels } from './kernels.ts';
 export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './low-precision.ts';
 export { EpochScheduler, LambdaLR, type LastEpochOptions, LRScheduler } from './lr-scheduler.ts';
-export {
-  type CommonOptions,
-  NonFiniteGradientError,
-  Optimizer,
-  type ParamGroup,
-  type ParamGroupInput,
-  type Params,
-} from './optimizer.ts';
+export { NonFiniteGradientError } from './non-finite.ts';
+export { Optimizer } from './optimizer.ts';
+export type { CommonOptions, ParamGroup, ParamGroupInput, Params } from './param-group.ts';
 export { type Float16ArrayLike, Parameter } from './parameter.ts';
 export { getReduceOnPlateauSchedule, ReduceLROnPlateau, type ReduceLROnPlateauOptions } from './plateau.ts';
 export {

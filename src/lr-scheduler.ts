@@ -12,7 +12,8 @@ import { boolean, integer, number, options, show } from './_check.ts';
 import { checkKeys, own, record, scalar } from './_state.ts';
 import type { Curve } from './curves.ts';
 import type { StateValue } from './dtype.ts';
-import type { Optimizer, ParamGroup } from './optimizer.ts';
+import type { Optimizer } from './optimizer.ts';
+import type { ParamGroup } from './param-group.ts';
 
 /** Keys by which a state dict of another kind is recognised, and that kind's name; PyTorch's among them. */
 const KINDS: readonly (readonly [key: string, kind: string])[] = [
@@ -289,7 +290,7 @@ export class LambdaLR extends EpochScheduler {
     const where = new.target.name;
     const groups = checkOptimizer(where, optimizer).paramGroups;
     const given = options(where, o, ['lastEpoch']);
-    const lastEpoch = integer(`${where}: lastEpoch`, given.lastEpoch ?? -1, { min: -1 });
+    const lastEpoch = integer(`${where}: lastEpoch`, given.lastEpoch === undefined ? -1 : given.lastEpoch, { min: -1 });
     const bases = groups.map((group, i) => {
       const lr = scheduledLr(where, group, i);
       if (group.initialLr !== undefined) return rate(`${where}: initialLr of group ${i}`, group.initialLr);

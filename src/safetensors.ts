@@ -8,13 +8,10 @@
  * @module
  */
 import { show } from './_check.ts';
+import { CheckpointError } from './_checkpoint-error.ts';
 import type { StateTensor } from './dtype.ts';
 
-/** A file or state that cannot be read: what is wrong with it, and where. Nothing was changed. */
-export class CheckpointError extends Error {
-  /** `"CheckpointError"`. */
-  override readonly name = 'CheckpointError';
-}
+export { CheckpointError } from './_checkpoint-error.ts';
 
 /** The header's name of each format, and the bytes of an element. */
 const FORMATS: Readonly<Record<StateTensor['dtype'], readonly [name: string, bytes: number]>> = {
@@ -156,7 +153,17 @@ function parseHeader(text: string): Record<string, unknown> {
     const c = text[i]!;
     if (c === '"') {
       const start = i;
-      for (i++; text[i] !== '"'; i++) if (text[i] === '\\') i++;
+      let escaped = false;
+      for (i++; text[i] !== '"'; i++) {
+        if (text[i] !== '\\') continue;
+        escaped = true;
+        i++;
+      }
+      // UTF-8 cannot hold half of a pair, but an escape can.
+      if (escaped && /\p{Surrogate}/u.test(JSON.parse(text.slice(start, i + 1)) as string))
+        throw new CheckpointError(
+          `safetensors: a string of the header holds half a surrogate pair (byte ${8 + start})`,
+        );
       const keys = open.at(-1);
       if (expectKey && keys) {
         const key = JSON.parse(text.slice(start, i + 1)) as string;
@@ -168,6 +175,11 @@ function parseHeader(text: string): Record<string, unknown> {
     } else if (c === '{') {
       open.push(new Set());
       expectKey = true;
+    } else if (open.at(-1) === null && (c === '.' || c === 'e' || c === 'E') && /[0-9]/.test(text[i - 1]!)) {
+      // JSON.parse reads 2.0 and 2e0 as 2; the format has integers only.
+      throw new CheckpointError(
+        `safetensors: the header has a fraction or an exponent where an integer belongs (byte ${8 + i})`,
+      );
     } else if (c === '[') open.push(null);
     else if (c === '}' || c === ']') open.pop();
     else if (c === ',') expectKey = open.at(-1) !== null;
@@ -270,7 +282,7 @@ export function decodeSafetensors(bytes: Uint8Array): {
   const start = 8 + Number(declared);
   let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(8, start));
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.slice(8, start));
   } catch (cause) {
     throw new CheckpointError('safetensors: the header is not valid UTF-8', { cause });
   }

@@ -13,7 +13,7 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['test/*.test.ts'],
     setupFiles: ['test/setup.ts'],
     testTimeout: 60_000,
   },

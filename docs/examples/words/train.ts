@@ -6,11 +6,13 @@ import {
   Adafactor,
   AdamW,
   getScheduler,
+  type Kernels,
   type LRScheduler,
   type Optimizer,
   type OptimizerStateDict,
   Parameter,
   type SchedulerName,
+  typescriptKernels,
 } from 'tensorless';
 import type { TrainingParts } from 'tensorless/checkpoint';
 import { decode, type Split, SYMBOLS } from './data.ts';
@@ -60,16 +62,17 @@ export class Run {
   /** Loss and learning rate of every tenth step, for the picture. */
   history: { step: number; loss: number; lr: number }[] = [];
 
-  readonly #split: Split;
+  readonly split: Split;
   readonly #weights: Weights;
   readonly #gradients: Weights;
   readonly #space = workspace(SIZES, BATCH * LONGEST_WORD, (length) => new Float32Array(length));
   readonly #contexts = new Uint8Array(BATCH * LONGEST_WORD * SIZES.context);
   readonly #targets = new Uint8Array(BATCH * LONGEST_WORD);
 
-  constructor(options: RunOptions, split: Split) {
+  /** `kernels`: which loops do the optimizer's work; the weights do not depend on it. */
+  constructor(options: RunOptions, split: Split, kernels: Kernels = typescriptKernels) {
     this.options = options;
-    this.#split = split;
+    this.split = split;
     this.#weights = initialise(SIZES, options.seed);
     const shape = shapes(SIZES);
     const names = Object.keys(shape) as (keyof Weights)[];
@@ -80,8 +83,8 @@ export class Run {
     // T5's way of using Adafactor: an external learning rate with warm-up, no parameter scale.
     this.optimizer =
       options.optimizer === 'adafactor'
-        ? new Adafactor(this.parameters, { lr: 2e-2, scaleParameter: false, relativeStep: false })
-        : new AdamW(this.parameters, { lr: 4e-3 });
+        ? new Adafactor(this.parameters, { lr: 2e-2, scaleParameter: false, relativeStep: false, kernels })
+        : new AdamW(this.parameters, { lr: 4e-3, kernels });
     const numWarmupSteps = Math.min(50, Math.floor(options.steps / 10));
     const schedulerSpecificKwargs: Record<string, unknown> =
       options.schedule === 'warmup_stable_decay'
@@ -96,7 +99,7 @@ export class Run {
 
   /** One step; returns the loss of its batch. */
   trainStep(): number {
-    const { train } = this.#split;
+    const { train } = this.split;
     let count = 0;
     for (let w = 0; w < BATCH; w++) {
       const word = train[randomInt32(this.options.seed + 7, this.step * BATCH + w) % train.length]!;
@@ -141,7 +144,7 @@ export class Run {
       letters += count;
       count = 0;
     };
-    for (const word of this.#split.heldOut.slice(0, words)) {
+    for (const word of this.split.heldOut.slice(0, words)) {
       if (count + LONGEST_WORD > CHUNK) flush();
       count = this.#addWord(word, count);
     }

@@ -1,0 +1,125 @@
+/** What the bench runs side by side: this library's engines here, its peers in peers/ and pytorch.ts. */
+import {
+  Adafactor,
+  AdamW,
+  type DType,
+  fromBfloat16,
+  fromFloat16,
+  type Kernels,
+  type NumericArray,
+  Parameter,
+  toBfloat16,
+  toFloat16,
+  typescriptKernels,
+} from 'tensorless';
+import { Bench } from 'tinybench';
+
+export type Formula = 'adafactor' | 'adamw';
+export type Shape = readonly [rows: number, cols: number];
+
+/** A contestant at work on some matrices. */
+export interface Running {
+  /** Nanoseconds per step: the median over at least `milliseconds`. */
+  measure(milliseconds: number): Promise<number>;
+  /** The first matrix's weights after this many further steps. */
+  advance(steps: number): Promise<Float32Array>;
+  close(): void | Promise<void>;
+}
+
+export interface Contestant {
+  readonly name: string;
+  readonly formula: Formula;
+  /** Its weight decay: TensorFlow.js has Adam without one only. */
+  readonly decay: number;
+  /** Elements of the largest case it is asked to do: some would take minutes. */
+  readonly most?: number;
+  start(shapes: readonly Shape[]): Promise<Running>;
+}
+
+export const LR = 1e-3;
+export const DECAY = 1e-2;
+
+/** The same made-up weights (`salt` 7919) and gradients (`salt` 104729) in every language: exact in float32 after one rounding. */
+export function values(length: number, salt: number): Float32Array {
+  return Float32Array.from({ length }, (_, k) => ((k * salt) % 1009) / 1009 - 0.5);
+}
+
+/** A step written in JavaScript, timed by tinybench. */
+export interface Stepper {
+  step(): void | Promise<void>;
+  weights(): Float32Array | Promise<Float32Array>;
+  close(): void | Promise<void>;
+}
+
+export function timed(name: string, { step, weights, close }: Stepper): Running {
+  return {
+    async measure(milliseconds) {
+      const bench = new Bench({ time: milliseconds, warmup: false, iterations: 3 });
+      bench.add(name, step);
+      const [task] = await bench.run();
+      if (task?.result.state !== 'completed') throw new Error(`${name} did not finish`, { cause: task?.result });
+      return task.result.latency.p50 * 1e6;
+    },
+    async advance(steps) {
+      for (let i = 0; i < steps; i++) await step();
+      return weights();
+    },
+    close,
+  };
+}
+
+function widened(data: NumericArray, dtype: DType): Float32Array {
+  if (!(data instanceof Uint16Array)) return Float32Array.from(data);
+  return dtype === 'bfloat16' ? fromBfloat16(data) : fromFloat16(data);
+}
+
+interface Ours {
+  readonly dtype?: DType;
+  readonly kernels?: () => Kernels;
+  /** Whether weights and gradients live in the kernels' memory. */
+  readonly inside?: boolean;
+  readonly decay?: number;
+}
+
+/** This library: one optimizer over all matrices. */
+export function ours(name: string, formula: Formula, options: Ours = {}): Contestant {
+  const { dtype = 'float32', inside = false, decay = formula === 'adamw' ? DECAY : 0 } = options;
+  return {
+    name,
+    formula,
+    decay,
+    async start(shapes) {
+      const kernels = options.kernels?.() ?? typescriptKernels;
+      const place = (numbers: Float32Array): Float32Array | Float64Array | Uint16Array => {
+        if (dtype === 'bfloat16') return toBfloat16(numbers);
+        if (dtype === 'float16') return toFloat16(numbers);
+        if (dtype === 'float64') return Float64Array.from(numbers);
+        if (!inside) return numbers;
+        const array = kernels.allocate('float32', numbers.length);
+        array.set(numbers);
+        return array;
+      };
+      const parameters = shapes.map(([rows, cols]) => {
+        const parameter = new Parameter(place(values(rows * cols, 7919)), [rows, cols], { dtype });
+        parameter.grad = place(values(rows * cols, 104729));
+        return parameter;
+      });
+      const optimizer =
+        formula === 'adafactor'
+          ? new Adafactor(parameters, { kernels })
+          : new AdamW(parameters, { lr: LR, weightDecay: decay, kernels });
+      return timed(name, {
+        step: () => void optimizer.step(),
+        weights: () => widened(parameters[0]!.data, dtype),
+        close() {
+          optimizer.dispose();
+          if (!inside) return;
+          for (const { data, grad } of parameters) {
+            kernels.free(data as Float32Array);
+            kernels.free(grad as Float32Array);
+          }
+        },
+      });
+    },
+  };
+}

@@ -1,0 +1,182 @@
+/**
+ * `npm run bench`: this library's engines and its peers side by side in one run; `-- --quick` in under a minute. Peers have a package of their own
+ * (bench/peers); PyTorch is asked where a Python has it.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { type Contestant, ours, type Shape } from './contestants.ts';
+import { difference, type Result, race } from './measure.ts';
+import { jax } from './peers/jax.ts';
+import { tfjs } from './peers/tfjs.ts';
+import { findPython, Torch } from './pytorch.ts';
+import { chart, page, type Section, terminalTable } from './report.ts';
+import { MODELS, matrices } from './t5.ts';
+
+const HELP = `npm run bench -- [options]
+
+  --quick    fewer sizes and turns, nothing written; under a minute
+  --help     this text
+
+Otherwise writes docs/performance.md and docs/performance.svg.
+`;
+
+const { values: args } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, help: { type: 'boolean' } },
+});
+if (args.help === true) {
+  process.stdout.write(HELP);
+  process.exit();
+}
+const quick = args.quick;
+const rounds = quick ? 3 : 7;
+const milliseconds = quick ? 60 : 250;
+
+/** The line that is under way; only where somebody watches. */
+function progress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`);
+}
+
+function say(text: string): void {
+  progress('');
+  if (process.stderr.isTTY) process.stderr.write('\r');
+  console.log(text);
+}
+
+const peers = fileURLToPath(new URL('peers', import.meta.url));
+if (!existsSync(`${peers}/node_modules`)) {
+  say('Installing the peers (bench/peers), once ...');
+  const { status } = spawnSync('npm', ['ci'], { cwd: peers, stdio: 'inherit', shell: process.platform === 'win32' });
+  if (status !== 0) throw new Error('npm ci in bench/peers failed');
+}
+const version = (name: string): string =>
+  (JSON.parse(readFileSync(`${peers}/node_modules/${name}/package.json`, 'utf8')) as { version: string }).version;
+
+const python = findPython();
+const threads = cpus().length;
+const installed = python === undefined ? undefined : new Torch(python, 'as installed');
+const best = python === undefined ? undefined : new Torch(python, 'at its best');
+if (python === undefined)
+  say('No Python with torch and transformers here (npm run test:torch makes one): PyTorch is left out.');
+
+const torchAdafactor: Contestant[] =
+  best === undefined || installed === undefined
+    ? []
+    : [
+        best.contestant('transformers Adafactor', 'transformers Adafactor, best', 1),
+        installed.contestant('transformers Adafactor', 'transformers Adafactor, as installed', 1),
+        best.contestant('torch Adafactor', 'torch Adafactor, best', 1),
+        best.contestant('transformers Adafactor', `transformers Adafactor, best, ${threads} threads`, threads),
+      ];
+const torchAdamW: Contestant[] =
+  best === undefined || installed === undefined
+    ? []
+    : [
+        best.contestant('torch AdamW foreach', 'torch AdamW foreach, best', 1),
+        installed.contestant('torch AdamW foreach', 'torch AdamW foreach, as installed', 1),
+        best.contestant('torch AdamW fused', 'torch AdamW fused', 1),
+        best.contestant('torch AdamW fused', `torch AdamW fused, ${threads} threads`, threads),
+      ];
+
+const adafactor: Contestant[] = [ours('tensorless', 'adafactor'), ...torchAdafactor];
+const adamw: Contestant[] = [ours('tensorless', 'adamw'), ...torchAdamW, jax(), tfjs('wasm'), tfjs('cpu')];
+const dtypes: Contestant[] = (['float32', 'float64', 'bfloat16', 'float16'] as const).flatMap((dtype) =>
+  (['adafactor', 'adamw'] as const).map((formula) =>
+    ours(`${formula === 'adafactor' ? 'Adafactor' : 'AdamW'}, ${dtype}`, formula, { dtype }),
+  ),
+);
+
+const TOLERANCE: Readonly<Record<string, number>> = { bfloat16: 1e-2, float16: 2e-3 };
+say('Equal weights after three steps (largest difference to float64):');
+const checks: string[] = [];
+for (const contestant of [...adafactor, ...adamw, ...dtypes]) {
+  const error = await difference(contestant);
+  const tolerance = TOLERANCE[contestant.name.split(', ')[1] ?? ''] ?? 1e-5;
+  checks.push(`${contestant.name}: ${error.toExponential(1)}`);
+  say(`  ${contestant.name.padEnd(44)} ${error.toExponential(1)}`);
+  if (!(error <= tolerance))
+    throw new Error(`${contestant.name} computes something else: ${error} is over ${tolerance}`);
+}
+
+async function races(
+  sides: readonly number[],
+  contestants: readonly Contestant[],
+  name: string,
+  baseline: string,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const side of sides) {
+    const shapes: Shape[] = [[side, side]];
+    const result = await race(
+      { title: `${name}, ${side} × ${side}`, shapes, contestants, baseline },
+      rounds,
+      milliseconds,
+      progress,
+    );
+    say(`\n${terminalTable(result)}`);
+    results.push(result);
+  }
+  return results;
+}
+
+const sides = quick ? [64, 256, 1024] : [64, 256, 1024, 4096];
+const sections: Section[] = [
+  {
+    heading: 'Adafactor',
+    text: 'float32, all defaults (relative step, parameter scale, clipping), one full step of one matrix.',
+    results: await races(sides, adafactor, 'Adafactor', 'transformers Adafactor, best'),
+    growth: true,
+  },
+  {
+    heading: 'AdamW',
+    text: 'float32, weight decay 0.01; TensorFlow.js has Adam without decay.',
+    results: await races(sides, adamw, 'AdamW', 'torch AdamW foreach, best'),
+    growth: true,
+  },
+];
+if (!quick) {
+  sections.push({
+    heading: 'Number formats',
+    text: 'The same engine on other formats; 16-bit weights with 16-bit gradients.',
+    results: await races([256, 1024], dtypes, 'Formats', 'Adafactor, float32'),
+  });
+  const result = await race(
+    {
+      title: 'All matrices of T5-small',
+      shapes: matrices(MODELS['T5-small']!),
+      contestants: [...adafactor, ...adamw],
+      baseline: 'transformers Adafactor, best',
+    },
+    rounds,
+    milliseconds,
+    progress,
+  );
+  say(`\n${terminalTable(result)}`);
+  sections.push({
+    heading: 'A real model',
+    text: 'One optimizer over the 132 matrices of T5-small (60 M weights).',
+    results: [result],
+  });
+}
+
+if (!quick) {
+  const torch = await best?.ask<Record<string, string>>({ do: 'versions' });
+  const versions = [
+    `Node ${process.versions.node} (V8 ${process.versions.v8})`,
+    `TensorFlow.js ${version('@tensorflow/tfjs-core')}`,
+    `jax-js ${version('@jax-js/jax')}`,
+    ...(torch === undefined
+      ? []
+      : [`PyTorch ${torch.torch}, transformers ${torch.transformers}, Python ${torch.python}`]),
+  ].join('; ');
+  const machine = `${cpus()[0]?.model ?? 'unknown'}, ${threads} cores, ${process.platform} ${process.arch}`;
+  const date = new Date().toISOString().slice(0, 10);
+  const docs = fileURLToPath(new URL('../docs', import.meta.url));
+  writeFileSync(`${docs}/performance.md`, page(sections, { machine, versions, date, rounds, checks }));
+  writeFileSync(`${docs}/performance.svg`, chart(sections));
+  say('\nWritten: docs/performance.md, docs/performance.svg');
+}
+installed?.close();
+best?.close();

@@ -1,0 +1,155 @@
+/** State dicts that do not fit are refused by name, and a refused one changes nothing. */
+import { Adafactor, AdamW, type Optimizer, type Parameter } from 'tensorless';
+import { describe, it } from 'vitest';
+import { model } from './_optimizers.ts';
+import { hostile, refuses, trained } from './_refusals.ts';
+import { notRecords } from './_wrong-values.ts';
+
+describe.each([
+  { name: 'Adafactor', make: (p: Parameter[]): Optimizer => new Adafactor(p), array: 'exp_avg_sq_row', at: 2 },
+  { name: 'AdamW', make: (p: Parameter[]): Optimizer => new AdamW(p), array: 'exp_avg', at: 2 },
+])('$name.loadStateDict', ({ name, make, array, at }) => {
+  type Dict = { state: Record<string, Record<string, unknown>>; param_groups: Record<string, unknown>[] };
+  type Tensor = { dtype: unknown; shape: unknown; data: unknown };
+  const where = `${name}.loadStateDict`;
+  const tensor = (dict: Dict): Tensor => dict.state[at]![array] as Tensor;
+  const other = (): Dict => {
+    const wrong = name === 'AdamW' ? new Adafactor(model('float32')) : new AdamW(model('float32'));
+    for (const parameter of wrong.paramGroups[0]!.params)
+      parameter.grad = new Float32Array(parameter.data.length).fill(1);
+    wrong.step();
+    return wrong.stateDict() as unknown as Dict;
+  };
+  const mutations: [title: string, message: string | RegExp, mutate: (dict: Dict) => unknown][] = [
+    ['of another optimizer', 'unknown key', other],
+    ['with another optimizer’s state only', 'p0', (dict) => void (dict.state = other().state)],
+    ['without state', 'key "state" is missing', (dict) => ({ param_groups: dict.param_groups })],
+    ['without groups', 'key "param_groups" is missing', (dict) => ({ state: dict.state })],
+    ['with a further key', 'unknown key "extra"', (dict) => ({ ...dict, extra: 1 })],
+    ['with a __proto__ key', 'unknown key "__proto__"', (dict) => Object.assign(hostile('{"__proto__": {}}'), dict)],
+    ['with an array for state', 'state must be an object', (dict) => ({ ...dict, state: [] })],
+    ['with an object for groups', 'param_groups must be an array', (dict) => ({ ...dict, param_groups: {} })],
+    ['with no group', 'param_groups must be an array of 1', (dict) => ({ ...dict, param_groups: [] })],
+    ['with two groups', 'got 2', (dict) => void dict.param_groups.push(dict.param_groups[0]!)],
+    [
+      'with null for a group',
+      'param_groups[0] must be an object',
+      (dict) => void (dict.param_groups = [null] as never),
+    ],
+    ['of a smaller model', 'params must list 4', (dict) => void (dict.param_groups[0]!.params = [0, 1, 2])],
+    ['with no list of parameters', 'params must list 4', (dict) => void (dict.param_groups[0]!.params = 4)],
+    ['without the list', 'key "params" is missing', (dict) => void delete dict.param_groups[0]!.params],
+    ['with a parameter twice', '3 is listed twice', (dict) => void (dict.param_groups[0]!.params = [0, 1, 3, 3])],
+    ['with wrong numbers', 'params[0]', (dict) => void (dict.param_groups[0]!.params = [null, 1, 2, 3])],
+    ['with the names of another model', '"q"', (dict) => void (dict.param_groups[0]!.params = ['q', 'p1', 'p2', 'p3'])],
+    ['without an option', 'key "weight_decay" is missing', (dict) => void delete dict.param_groups[0]!.weight_decay],
+    ['with an unknown option', 'unknown key "weightDecay"', (dict) => void (dict.param_groups[0]!.weightDecay = 1)],
+    ['with a wrong initial rate', 'initial_lr', (dict) => void (dict.param_groups[0]!.initial_lr = 'x')],
+    [
+      'with a __proto__ option',
+      'unknown key "__proto__"',
+      (dict) => void (dict.param_groups = [Object.assign(hostile('{"__proto__": {}}'), dict.param_groups[0])]),
+    ],
+    ['with the state of a fifth parameter', 'no group lists', (dict) => void (dict.state[4] = dict.state[0]!)],
+    [
+      'with the state of __proto__',
+      'state has an entry "__proto__"',
+      (dict) => void (dict.state = Object.assign(hostile('{"__proto__": {}}'), dict.state)),
+    ],
+    [
+      'with null for an entry',
+      'state of parameter "p2" must be an object',
+      (dict) => void (dict.state[at] = null as never),
+    ],
+    ['without an array', `"p2": key "${array}" is missing`, (dict) => void delete dict.state[at]![array]],
+    ['without a step', 'p2": key "step" is missing', (dict) => void delete dict.state[at]!.step],
+    ['with an unknown array', 'p2": unknown key "exp_avg_sqr"', (dict) => void (dict.state[at]!.exp_avg_sqr = 1)],
+    [
+      'with a __proto__ array',
+      'unknown key "__proto__"',
+      (dict) => void (dict.state[at] = Object.assign(hostile('{"__proto__": {}}'), dict.state[at])),
+    ],
+    ['with a number for an array', `p2": ${array} must be a tensor`, (dict) => void (dict.state[at]![array] = 1)],
+    ['with a bare array', `${array} must be a tensor`, (dict) => void (dict.state[at]![array] = tensor(dict).data)],
+    ['of another shape', `${array} must have shape`, (dict) => void (tensor(dict).shape = [7, 1])],
+    ['of another rank', `${array} must have shape`, (dict) => void (tensor(dict).shape as number[]).push(1)],
+    ['without a shape', `${array} must have shape`, (dict) => void delete (tensor(dict) as Partial<Tensor>).shape],
+    [
+      'of another precision',
+      'must be float32 beside',
+      (dict) => void Object.assign(tensor(dict), { dtype: 'float64', data: new Float64Array(12) }),
+    ],
+    ['with a wrong dtype', 'floating-point', (dict) => void (tensor(dict).dtype = 'bfloat16')],
+    [
+      'of integers',
+      'floating-point',
+      (dict) => void Object.assign(tensor(dict), { dtype: 'int64', data: new BigInt64Array(12) }),
+    ],
+    ['with too few elements', 'elements', (dict) => void (tensor(dict).data = new Float32Array(2))],
+    [
+      'with a proxy for data',
+      'must be a tensor',
+      (dict) => void (tensor(dict).data = new Proxy(new Float32Array(3), {})),
+    ],
+    ...[-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, '3', 3n, null, true, [], {}].map(
+      (step) =>
+        [
+          `with step ${String(step)} in the last parameter`,
+          'p3": step',
+          (dict: Dict) => void (dict.state[3]!.step = step),
+        ] as [string, string, (dict: Dict) => unknown],
+    ),
+    [
+      'with a step of two elements',
+      'p3": step',
+      (dict) => void (dict.state[3]!.step = { dtype: 'float32', shape: [2], data: new Float32Array(2) }),
+    ],
+  ];
+  if (name === 'Adafactor') {
+    mutations.push(['with a wrong RMS', 'p3": RMS', (dict) => void (dict.state[3]!.RMS = '1')]);
+    mutations.push([
+      'with lr and without either',
+      'lr must be',
+      (dict) => void (dict.param_groups[0]!.relative_step = false),
+    ]);
+    mutations.push([
+      'with momentum but no moments',
+      '"exp_avg" is missing',
+      (dict) => void (dict.param_groups[0]!.beta1 = 0.9),
+    ]);
+  } else {
+    mutations.push([
+      'with amsgrad but no maxima',
+      '"max_exp_avg_sq" is missing',
+      (dict) => void (dict.param_groups[0]!.amsgrad = true),
+    ]);
+    mutations.push([
+      'of Adam',
+      'coupled weight decay',
+      (dict) => void (dict.param_groups[0]!.decoupled_weight_decay = false),
+    ]);
+    mutations.push(['with a wrong flag', 'foreach', (dict) => void (dict.param_groups[0]!.foreach = 'no')]);
+  }
+
+  it.each(mutations)('refuses a state dict %s', (_, message, mutate) => {
+    const [optimizer] = trained(make);
+    const dict = structuredClone(optimizer.stateDict()) as unknown as Dict;
+    // Everything else in it differs from what is there, so that a half-loaded dict shows.
+    for (const entry of Object.values(dict.state)) {
+      entry.step = 17;
+      for (const value of Object.values(entry)) {
+        if (typeof value === 'object') (value as { data: Float32Array }).data.fill(0.5);
+      }
+    }
+    dict.param_groups[0]!.weight_decay = 0.77;
+    const wrong = mutate(dict) ?? dict;
+    refuses(optimizer, () => optimizer.loadStateDict(wrong as never), where, message);
+  });
+
+  it('refuses what is no state dict', () => {
+    const [optimizer] = trained(make);
+    for (const wrong of [...notRecords, undefined]) {
+      refuses(optimizer, () => optimizer.loadStateDict(wrong as never), `${where}: the state dict must be an object`);
+    }
+  });
+});

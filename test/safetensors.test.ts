@@ -1,0 +1,206 @@
+/** Strictness: what the reference implementation (safetensors 0.8.0) rejects, and what the specification forbids, is refused. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
+import { fromBfloat16, fromFloat16, type StateTensor } from 'tensorless';
+import { CheckpointError, decodeSafetensors, encodeSafetensors } from 'tensorless/safetensors';
+import { describe, expect, it } from 'vitest';
+
+/** A file with this header text (or bytes) and so many bytes of data. */
+function file(header: string | Uint8Array, data = 0, declared?: bigint): Uint8Array {
+  const text = typeof header === 'string' ? new TextEncoder().encode(header) : header;
+  const bytes = new Uint8Array(8 + text.length + data);
+  new DataView(bytes.buffer).setBigUint64(0, declared ?? BigInt(text.length), true);
+  bytes.set(text, 8);
+  return bytes;
+}
+const f32 = (shape: string, offsets: string, rest = ''): string =>
+  `{"dtype":"F32","shape":${shape},"data_offsets":${offsets}${rest}}`;
+
+describe('decodeSafetensors', () => {
+  it('reads a file that the reference implementation wrote', () => {
+    const folder = fileURLToPath(new URL('vectors/checkpoints/', import.meta.url));
+    const expected = (
+      JSON.parse(readFileSync(`${folder}expected.json`, 'utf8')) as Record<
+        string,
+        Record<string, { t: string; shape: number[]; v: (number | boolean)[] }>
+      >
+    )['params.safetensors']!;
+    const { tensors } = decodeSafetensors(new Uint8Array(readFileSync(`${folder}params.safetensors`)));
+    expect(Object.keys(tensors).sort()).toEqual(Object.keys(expected).sort());
+    for (const [name, { t, shape, v }] of Object.entries(expected)) {
+      const { dtype, shape: got, data } = tensors[name]!;
+      expect([dtype, got], name).toEqual([t, shape]);
+      const numbers =
+        dtype === 'bfloat16'
+          ? fromBfloat16(data as Uint16Array)
+          : dtype === 'float16'
+            ? fromFloat16(data as Uint16Array)
+            : data;
+      expect(Array.from(numbers as Float32Array, Number), name).toEqual(v.map(Number));
+    }
+  });
+
+  it.each<[string, Uint8Array]>([
+    ['no tensors', file('{}      ')],
+    ['no padding', file(`{"a":${f32('[1]', '[0,4]')}}`, 4)],
+    ['a header in any order', file(`{"b":${f32('[1]', '[4,8]')},"a":${f32('[1]', '[0,4]')}}`, 8)],
+    ['leading and trailing whitespace', file(` {"a":${f32('[1]', '[0,4]')}}\n`, 4)],
+    ['a scalar', file(`{"a":${f32('[]', '[0,4]')}}`, 4)],
+    ['an empty tensor at a boundary', file(`{"a":${f32('[1]', '[0,4]')},"e":${f32('[0,3]', '[4,4]')}}`, 4)],
+    ['extra fields', file(`{"a":${f32('[1]', '[0,4]', ',"note":"x"')}}`, 4)],
+    ['an empty name', file(`{"":${f32('[1]', '[0,4]')}}`, 4)],
+  ])('takes %s', (_, bytes) => {
+    expect(() => decodeSafetensors(bytes)).not.toThrow();
+  });
+
+  it.each<[string, Uint8Array, RegExp]>([
+    ['an empty file', new Uint8Array(0), /too few/],
+    ['7 bytes', new Uint8Array(7), /too few/],
+    ['a header longer than the file', file('{}', 0, 3n), /header's length is given as 3/],
+    ['100,000,000 in a short file', file('{}', 0, 100_000_000n), /header's length/],
+    ['100,000,001', file('{}', 0, 100_000_001n), /header's length/],
+    ['2^63', file('{}', 0, 1n << 63n), /header's length/],
+    ['2^64 - 1', file('{}', 0, (1n << 64n) - 1n), /header's length/],
+    ['a header that is not UTF-8', file(Uint8Array.of(0x7b, 0xff, 0x7d)), /not valid UTF-8/],
+    ['no header', file(''), /not valid JSON/],
+    ['cut JSON', file('{"a":'), /not valid JSON/],
+    ['an array at the top', file('[]'), /must be a JSON object/],
+    ['a byte order mark', file('\ufeff{}'), /not valid JSON/],
+    ['padding with NUL', file('{}\0\0'), /not valid JSON/],
+    ['longer data', file(`{"a":${f32('[1]', '[0,4]')}}`, 5), /end at byte/],
+    ['shorter data', file(`{"a":${f32('[1]', '[0,4]')}}`, 3), /end at byte/],
+    ['data without tensors', file('{}', 4), /end at byte/],
+    ['an overlap', file(`{"a":${f32('[2]', '[0,8]')},"b":${f32('[2]', '[4,12]')}}`, 12), /side by side/],
+    ['a hole', file(`{"a":${f32('[1]', '[0,4]')},"b":${f32('[1]', '[8,12]')}}`, 12), /side by side/],
+    ['a first tensor not at 0', file(`{"a":${f32('[1]', '[4,8]')}}`, 8), /side by side/],
+    ['one range twice', file(`{"a":${f32('[1]', '[0,4]')},"b":${f32('[1]', '[0,4]')}}`, 4), /side by side/],
+    ['an end before its begin', file(`{"a":${f32('[1]', '[4,0]')}}`, 4), /hold -4/],
+    [
+      'an empty tensor inside another',
+      file(`{"a":${f32('[2]', '[0,8]')},"e":${f32('[0]', '[4,4]')}}`, 8),
+      /side by side/,
+    ],
+    ['a shape that does not fit its range', file(`{"a":${f32('[2]', '[0,4]')}}`, 4), /needs 8 bytes/],
+    [
+      'a shape over any size',
+      file(`{"a":${f32('[4294967296,4294967296]', '[0,4]')}}`, 4),
+      /more elements than can be counted/,
+    ],
+    [
+      'an empty shape over any size',
+      file(`{"a":${f32('[0,4294967296,4294967296]', '[0,0]')}}`),
+      /more elements than can be counted/,
+    ],
+    ['a negative size', file(`{"a":${f32('[-1]', '[0,4]')}}`, 4), /shape must be/],
+    ['a size 2.0', file(`{"a":${f32('[2.0]', '[0,8]')}}`, 8), /integer belongs/],
+    ['a size 2e0', file(`{"a":${f32('[2e0]', '[0,8]')}}`, 8), /integer belongs/],
+    ['a size as text', file(`{"a":${f32('["2"]', '[0,8]')}}`, 8), /shape must be/],
+    ['an offset over 2^64', file(`{"a":${f32('[1]', '[0,18446744073709551616]')}}`, 4), /data_offsets must be/],
+    ['one offset', file(`{"a":${f32('[1]', '[0]')}}`, 4), /data_offsets must be two/],
+    ['three offsets', file(`{"a":${f32('[1]', '[0,4,4]')}}`, 4), /data_offsets must be two/],
+    ['an unknown dtype', file('{"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}', 4), /dtype must be one of/],
+    ['a lower-case dtype', file('{"a":{"dtype":"f32","shape":[1],"data_offsets":[0,4]}}', 4), /dtype must be one of/],
+    ['no dtype', file('{"a":{"shape":[1],"data_offsets":[0,4]}}', 4), /dtype must be/],
+    ['no shape', file('{"a":{"dtype":"F32","data_offsets":[0,4]}}', 4), /shape must be/],
+    ['null for a tensor', file('{"a":null}'), /must be an object/],
+    ['dtype twice', file('{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4), /"dtype" twice/],
+    ['metadata twice', file('{"__metadata__":{},"__metadata__":{}}'), /"__metadata__" twice/],
+    ['a tensor twice', file(`{"a":${f32('[1]', '[0,4]')},"a":${f32('[1]', '[0,4]')}}`, 4), /"a" twice/],
+    [
+      'a name twice, once escaped',
+      file(`{"a":${f32('[1]', '[0,4]')},"\\u0061":${f32('[1]', '[0,4]')}}`, 4),
+      /"a" twice/,
+    ],
+    ['a metadata key twice', file('{"__metadata__":{"k":"1","k":"1"}}'), /"k" twice/],
+    ['metadata that is a number', file('{"__metadata__":{"k":1}}'), /metadata "k" must be a string/],
+    ['metadata that is null', file('{"__metadata__":{"k":null}}'), /metadata "k" must be a string/],
+    ['metadata that is text', file('{"__metadata__":"x"}'), /must be an object of strings/],
+    ['half a surrogate pair', file('{"__metadata__":{"k":"\\ud800"}}'), /half a surrogate pair/],
+  ])('refuses %s', (_, bytes, message) => {
+    expect(() => decodeSafetensors(bytes)).toThrow(CheckpointError);
+    expect(() => decodeSafetensors(bytes)).toThrow(message);
+  });
+
+  it('gives views where elements are aligned, copies where they are not', () => {
+    const header = `{"a":${f32('[2]', '[0,8]')}}`;
+    const aligned = file(header.padEnd(Math.ceil(header.length / 8) * 8), 8);
+    expect(decodeSafetensors(aligned).tensors.a!.data.buffer).toBe(aligned.buffer);
+    const odd = file(header.padEnd(Math.ceil(header.length / 8) * 8 + 1), 8);
+    const copy = decodeSafetensors(odd).tensors.a!.data;
+    expect(copy.buffer).not.toBe(odd.buffer);
+    odd.fill(1);
+    expect([...(copy as Float32Array)]).toEqual([0, 0]);
+  });
+
+  it('gives objects that no name can reach out of', () => {
+    const { tensors, metadata } = decodeSafetensors(
+      file(`{"__metadata__":{"__proto__":"x"},"__proto__":${f32('[1]', '[0,4]')}}`, 4),
+    );
+    expect(Object.keys(tensors)).toEqual(['__proto__']);
+    expect(Object.entries(metadata)).toEqual([['__proto__', 'x']]);
+    expect(({} as Record<string, unknown>).dtype).toBeUndefined();
+  });
+
+  it('refuses what is no Uint8Array', () => {
+    for (const wrong of [null, 'x', new ArrayBuffer(8), [1], new Uint16Array(8)])
+      expect(() => decodeSafetensors(wrong as never)).toThrow(TypeError);
+  });
+});
+
+describe('encodeSafetensors', () => {
+  const tensor = fc.oneof(
+    fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 3 }).chain((shape) => {
+      const length = shape.reduce((a, b) => a * b, 1);
+      const make = (dtype: StateTensor['dtype'], data: StateTensor['data']): StateTensor => ({ dtype, shape, data });
+      return fc.constantFrom(
+        make('float32', new Float32Array(length).fill(1.5)),
+        make('float64', new Float64Array(length).fill(0.1)),
+        make('bfloat16', new Uint16Array(length).fill(0x3f80)),
+        make('float16', new Uint16Array(length).fill(0x3c00)),
+        make('int64', new BigInt64Array(length).fill(-5n)),
+        make('uint8', new Uint8Array(length).fill(7)),
+        make('bool', new Uint8Array(length).fill(1)),
+      );
+    }),
+  );
+  const names = fc.string({ unit: 'binary' }).filter((name) => name !== '__metadata__' && !/\p{Surrogate}/u.test(name));
+
+  it('what is written is read back, in an aligned file', () => {
+    fc.assert(
+      fc.property(fc.dictionary(names, tensor), fc.dictionary(names, names), (tensors, metadata) => {
+        const bytes = encodeSafetensors(tensors, metadata);
+        expect(Number(new DataView(bytes.buffer).getBigUint64(0, true)) % 8).toBe(0);
+        const back = decodeSafetensors(bytes);
+        expect({ ...back.tensors }).toEqual({ ...tensors });
+        expect({ ...back.metadata }).toEqual({ ...metadata });
+        for (const { data } of Object.values(back.tensors)) expect(data.buffer).toBe(bytes.buffer);
+      }),
+    );
+  });
+
+  it.each<[string, () => unknown, RegExp]>([
+    [
+      'a tensor named __metadata__',
+      () => encodeSafetensors({ __metadata__: { dtype: 'uint8', shape: [0], data: new Uint8Array(0) } }),
+      /__metadata__/,
+    ],
+    [
+      'a shape that does not fit',
+      () => encodeSafetensors({ a: { dtype: 'float32', shape: [3], data: new Float32Array(2) } }),
+      /"a"/,
+    ],
+    [
+      'another array than the dtype has',
+      () => encodeSafetensors({ a: { dtype: 'float32', shape: [2], data: new Float64Array(2) } }),
+      /"a"/,
+    ],
+    [
+      'an unknown dtype',
+      () => encodeSafetensors({ a: { dtype: 'int8' as never, shape: [2], data: new Uint8Array(2) } }),
+      /dtype must be one of/,
+    ],
+    ['metadata that is no text', () => encodeSafetensors({}, { k: 1 as never }), /metadata "k" must be a string/],
+    ['no tensor', () => encodeSafetensors({ a: null as never }), /"a" must be/],
+  ])('refuses %s', (_, call, message) => expect(call).toThrow(message));
+});
