@@ -75,7 +75,7 @@ function widened(data: NumericArray, dtype: DType): Float32Array {
 
 interface Ours {
   readonly dtype?: DType;
-  readonly kernels?: () => Kernels;
+  readonly kernels?: (shapes: readonly Shape[]) => Kernels;
   /** Whether weights and gradients live in the kernels' memory. */
   readonly inside?: boolean;
   readonly decay?: number;
@@ -89,7 +89,7 @@ export function ours(name: string, formula: Formula, options: Ours = {}): Contes
     formula,
     decay,
     async start(shapes) {
-      const kernels = options.kernels?.() ?? typescriptKernels;
+      const kernels = options.kernels?.(shapes) ?? typescriptKernels;
       const place = (numbers: Float32Array): Float32Array | Float64Array | Uint16Array => {
         if (dtype === 'bfloat16') return toBfloat16(numbers);
         if (dtype === 'float16') return toFloat16(numbers);

@@ -7,8 +7,10 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type Contestant, ours, type Shape } from './contestants.ts';
-import { difference, type Result, race } from './measure.ts';
+import type { Kernels } from 'tensorless';
+import { simdKernels } from 'tensorless/simd';
+import { type Contestant, type Formula, ours, type Shape } from './contestants.ts';
+import { difference, elementsOf, type Result, race } from './measure.ts';
 import { jax } from './peers/jax.ts';
 import { tfjs } from './peers/tfjs.ts';
 import { findPython, Torch } from './pytorch.ts';
@@ -80,8 +82,16 @@ const torchAdamW: Contestant[] =
         best.contestant('torch AdamW fused', `torch AdamW fused, ${threads} threads`, threads),
       ];
 
-const adafactor: Contestant[] = [ours('tensorless', 'adafactor'), ...torchAdafactor];
-const adamw: Contestant[] = [ours('tensorless', 'adamw'), ...torchAdamW, jax(), tfjs('wasm'), tfjs('cpu')];
+/** Every array of a case, and room for the state. */
+const arena = (shapes: readonly Shape[]): Kernels => simdKernels({ arenaBytes: 17 * elementsOf(shapes) + 2 ** 22 });
+const none = (): Kernels => simdKernels({ arenaBytes: 0 });
+const engines = (formula: Formula): Contestant[] => [
+  ours('tensorless', formula),
+  ours('tensorless, SIMD', formula, { kernels: arena, inside: true }),
+  ours('tensorless, SIMD, copied', formula, { kernels: none }),
+];
+const adafactor: Contestant[] = [...engines('adafactor'), ...torchAdafactor];
+const adamw: Contestant[] = [...engines('adamw'), ...torchAdamW, jax(), tfjs('wasm'), tfjs('cpu')];
 const dtypes: Contestant[] = (['float32', 'float64', 'bfloat16', 'float16'] as const).flatMap((dtype) =>
   (['adafactor', 'adamw'] as const).map((formula) =>
     ours(`${formula === 'adafactor' ? 'Adafactor' : 'AdamW'}, ${dtype}`, formula, { dtype }),

@@ -11,7 +11,7 @@
 import { blockLength, blockRows, STRIP_LENGTH, stripRows } from './_blocks.ts';
 import { fillRandom } from './_random.ts';
 import type { DType, NumericArray } from './dtype.ts';
-import type { Kernels, Loops32 } from './kernels.ts';
+import { allocateOwn, freeOwn, type Kernels, type Loops32 } from './kernels.ts';
 import {
   narrowBfloat16,
   narrowBfloat16Random,
@@ -363,16 +363,16 @@ export class Engine {
   #grow(n: number): void {
     if (this.#gStrip.length >= n) return;
     this.dispose();
-    this.#gStrip = this.kernels.allocate('float32', n);
-    this.#pStrip = this.kernels.allocate('float32', n);
+    this.#gStrip = allocateOwn(this.kernels, 'float32', n) as Float32Array;
+    this.#pStrip = allocateOwn(this.kernels, 'float32', n) as Float32Array;
     this.#gWords = new Uint32Array(this.#gStrip.buffer, this.#gStrip.byteOffset, n);
     this.#pWords = new Uint32Array(this.#pStrip.buffer, this.#pStrip.byteOffset, n);
   }
 
   /** Gives the strips back to the kernels; they are allocated anew when needed. */
   dispose(): void {
-    if (this.#gStrip.length > 0) this.kernels.free(this.#gStrip);
-    if (this.#pStrip.length > 0) this.kernels.free(this.#pStrip);
+    if (this.#gStrip.length > 0) freeOwn(this.kernels, this.#gStrip);
+    if (this.#pStrip.length > 0) freeOwn(this.kernels, this.#pStrip);
     this.#gStrip = new Float32Array(0);
     this.#pStrip = new Float32Array(0);
   }

@@ -43,53 +43,91 @@ import {
 
 /** Class of the schedule of every name. */
 export interface SchedulerClasses {
+  /** Of `linear`. */
   linear: LinearScheduleWithWarmup;
+  /** Of `cosine`. */
   cosine: CosineScheduleWithWarmup;
+  /** Of `cosine_with_restarts`. */
   cosine_with_restarts: CosineWithHardRestartsScheduleWithWarmup;
+  /** Of `polynomial`. */
   polynomial: PolynomialDecayScheduleWithWarmup;
+  /** Of `constant`. */
   constant: ConstantSchedule;
+  /** Of `constant_with_warmup`. */
   constant_with_warmup: ConstantScheduleWithWarmup;
+  /** Of `inverse_sqrt`. */
   inverse_sqrt: InverseSqrtSchedule;
+  /** Of `reduce_lr_on_plateau`. */
   reduce_lr_on_plateau: ReduceLROnPlateau;
+  /** Of `cosine_with_min_lr`. */
   cosine_with_min_lr: CosineWithMinLrScheduleWithWarmup;
+  /** Of `cosine_warmup_with_min_lr`. */
   cosine_warmup_with_min_lr: CosineWarmupWithMinLrSchedule;
+  /** Of `warmup_stable_decay`. */
   warmup_stable_decay: WarmupStableDecaySchedule;
+  /** Of `greedy`. */
   greedy: GreedyLR;
 }
 
 /** Name of a schedule, as in transformers. */
 export type SchedulerName = keyof SchedulerClasses;
 
+/** A schedule's own options, where none is needed. */
+export interface SpecialOptions<O> {
+  /** All options of the schedule but the step counts. */
+  schedulerSpecificKwargs?: O;
+}
+
+/** A schedule's own options, where one is needed. */
+export interface NeededSpecialOptions<O> {
+  /** All options of the schedule but the step counts. */
+  schedulerSpecificKwargs: O;
+}
+
+/** For schedules without an end. */
+export interface UnusedTrainingSteps {
+  /** Steps of the whole training: taken, and not looked at. */
+  numTrainingSteps?: number;
+}
+
+/** The number of stable steps where no total is given. */
+export interface NeededStableSteps {
+  /** Steps of the stable part. */
+  numStableSteps: number;
+}
+
 /** What {@link getScheduler} takes with every name: the step counts, and all other options of the schedule. */
 export interface SchedulerOptions {
-  linear: LinearWithWarmupOptions & { schedulerSpecificKwargs?: LastEpochOptions };
-  cosine: LinearWithWarmupOptions & { schedulerSpecificKwargs?: WithoutSteps<CosineScheduleWithWarmupOptions> };
-  cosine_with_restarts: LinearWithWarmupOptions & {
-    schedulerSpecificKwargs?: WithoutSteps<CosineWithHardRestartsScheduleOptions>;
-  };
-  polynomial: LinearWithWarmupOptions & { schedulerSpecificKwargs?: WithoutSteps<PolynomialDecayScheduleOptions> };
-  constant: { numTrainingSteps?: number; schedulerSpecificKwargs?: LastEpochOptions };
-  constant_with_warmup: ConstantWithWarmupOptions & {
-    numTrainingSteps?: number;
-    schedulerSpecificKwargs?: LastEpochOptions;
-  };
-  inverse_sqrt: ConstantWithWarmupOptions & {
-    numTrainingSteps?: number;
-    schedulerSpecificKwargs?: WithoutSteps<InverseSqrtScheduleOptions>;
-  };
-  reduce_lr_on_plateau: { numTrainingSteps?: number; schedulerSpecificKwargs?: ReduceLROnPlateauOptions };
-  cosine_with_min_lr: LinearWithWarmupOptions & {
-    schedulerSpecificKwargs: WithoutSteps<CosineWithMinLrScheduleOptions>;
-  };
-  cosine_warmup_with_min_lr: LinearWithWarmupOptions & {
-    schedulerSpecificKwargs: WithoutSteps<CosineWarmupWithMinLrScheduleOptions>;
-  };
+  /** For `linear`. */
+  linear: LinearWithWarmupOptions & SpecialOptions<LastEpochOptions>;
+  /** For `cosine`. */
+  cosine: LinearWithWarmupOptions & SpecialOptions<WithoutSteps<CosineScheduleWithWarmupOptions>>;
+  /** For `cosine_with_restarts`. */
+  cosine_with_restarts: LinearWithWarmupOptions & SpecialOptions<WithoutSteps<CosineWithHardRestartsScheduleOptions>>;
+  /** For `polynomial`. */
+  polynomial: LinearWithWarmupOptions & SpecialOptions<WithoutSteps<PolynomialDecayScheduleOptions>>;
+  /** For `constant`. */
+  constant: UnusedTrainingSteps & SpecialOptions<LastEpochOptions>;
+  /** For `constant_with_warmup`. */
+  constant_with_warmup: ConstantWithWarmupOptions & UnusedTrainingSteps & SpecialOptions<LastEpochOptions>;
+  /** For `inverse_sqrt`. */
+  inverse_sqrt: ConstantWithWarmupOptions &
+    UnusedTrainingSteps &
+    SpecialOptions<WithoutSteps<InverseSqrtScheduleOptions>>;
+  /** For `reduce_lr_on_plateau`. */
+  reduce_lr_on_plateau: UnusedTrainingSteps & SpecialOptions<ReduceLROnPlateauOptions>;
+  /** For `cosine_with_min_lr`. */
+  cosine_with_min_lr: LinearWithWarmupOptions & NeededSpecialOptions<WithoutSteps<CosineWithMinLrScheduleOptions>>;
+  /** For `cosine_warmup_with_min_lr`. */
+  cosine_warmup_with_min_lr: LinearWithWarmupOptions &
+    NeededSpecialOptions<WithoutSteps<CosineWarmupWithMinLrScheduleOptions>>;
+  /** For `warmup_stable_decay`. */
   warmup_stable_decay:
-    | (LinearWithWarmupOptions & { schedulerSpecificKwargs: WithoutSteps<WarmupStableDecayScheduleOptions> })
-    | (ConstantWithWarmupOptions & {
-        schedulerSpecificKwargs: WithoutSteps<WarmupStableDecayScheduleOptions> & { numStableSteps: number };
-      });
-  greedy: { numTrainingSteps?: number; schedulerSpecificKwargs?: GreedyLROptions };
+    | (LinearWithWarmupOptions & NeededSpecialOptions<WithoutSteps<WarmupStableDecayScheduleOptions>>)
+    | (ConstantWithWarmupOptions &
+        NeededSpecialOptions<WithoutSteps<WarmupStableDecayScheduleOptions> & NeededStableSteps>);
+  /** For `greedy`. */
+  greedy: UnusedTrainingSteps & SpecialOptions<GreedyLROptions>;
 }
 
 /** The options but the step counts; of a union, those of every member. */
@@ -116,17 +154,29 @@ export type SchedulerArguments<N extends SchedulerName, Each extends SchedulerNa
 
 /** The names under the keys of transformers' enumeration: `SchedulerType.LINEAR` is `"linear"`, and so on. */
 export const SchedulerType: Readonly<Record<string, SchedulerName>> & {
+  /** `linear` */
   readonly LINEAR: 'linear';
+  /** `cosine` */
   readonly COSINE: 'cosine';
+  /** `cosine_with_restarts` */
   readonly COSINE_WITH_RESTARTS: 'cosine_with_restarts';
+  /** `polynomial` */
   readonly POLYNOMIAL: 'polynomial';
+  /** `constant` */
   readonly CONSTANT: 'constant';
+  /** `constant_with_warmup` */
   readonly CONSTANT_WITH_WARMUP: 'constant_with_warmup';
+  /** `inverse_sqrt` */
   readonly INVERSE_SQRT: 'inverse_sqrt';
+  /** `reduce_lr_on_plateau` */
   readonly REDUCE_ON_PLATEAU: 'reduce_lr_on_plateau';
+  /** `cosine_with_min_lr` */
   readonly COSINE_WITH_MIN_LR: 'cosine_with_min_lr';
+  /** `cosine_warmup_with_min_lr` */
   readonly COSINE_WARMUP_WITH_MIN_LR: 'cosine_warmup_with_min_lr';
+  /** `warmup_stable_decay` */
   readonly WARMUP_STABLE_DECAY: 'warmup_stable_decay';
+  /** `greedy` */
   readonly GREEDY: 'greedy';
 } = /* @__PURE__ */ Object.freeze({
   LINEAR: 'linear',

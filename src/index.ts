@@ -3,6 +3,8 @@
  *
  * @module
  */
+
+export type { MetricMode, ThresholdMode } from './_metric.ts';
 export { GradientAccumulator, type GradientSum } from './accumulator.ts';
 export { Adafactor, type AdafactorOptions } from './adafactor.ts';
 export {
@@ -46,11 +48,15 @@ export type {
 export {
   type AnySchedulerOptions,
   getScheduler,
+  type NeededSpecialOptions,
+  type NeededStableSteps,
   type SchedulerArguments,
   type SchedulerClasses,
   type SchedulerName,
   type SchedulerOptions,
   SchedulerType,
+  type SpecialOptions,
+  type UnusedTrainingSteps,
   type WithoutSteps,
 } from './get-scheduler.ts';
 export { GreedyLR, type GreedyLROptions, getGreedySchedule } from './greedy.ts';

@@ -27,7 +27,21 @@ export interface Kernels {
   allocate(dtype: 'float32', length: number): Float32Array;
   /** The same for float64. */
   allocate(dtype: 'float64', length: number): Float64Array;
-  /** Gives the memory of an array from `allocate` back; the array must not be used afterwards. */
+  /** Whether `allocate` has room for that array; an ordinary array serves too, only slower. */
+  fits(dtype: 'float32' | 'float64', length: number): boolean;
+  /** Whether the array is one from `allocate` that has not been freed. */
+  owns(array: Float32Array | Float64Array): boolean;
+  /**
+   * Refuses an array of these kernels that was freed. Optimizers ask before a step touches anything.
+   *
+   * @throws Error when the array was freed.
+   */
+  checkLive(array: Float32Array | Float64Array): void;
+  /**
+   * Gives the memory of an array from `allocate` back; the array must not be used afterwards.
+   *
+   * @throws Error when it was freed already, or is not from `allocate`.
+   */
   free(array: Float32Array | Float64Array): void;
   /** @internal */
   readonly float32: Loops32;
@@ -45,7 +59,26 @@ function allocate(dtype: 'float32' | 'float64', length: number): Float32Array | 
 export const typescriptKernels: Kernels = {
   name: 'typescript',
   allocate,
+  fits: () => true,
+  owns: () => true,
+  checkLive() {},
   free() {},
   float32: loops32,
   float64: loops64,
 };
+
+/** An array for an optimizer's own use: in the kernels' memory while there is room, else an ordinary one. */
+export function allocateOwn(
+  kernels: Kernels,
+  dtype: 'float32' | 'float64',
+  length: number,
+): Float32Array | Float64Array {
+  if (dtype === 'float32')
+    return kernels.fits(dtype, length) ? kernels.allocate(dtype, length) : new Float32Array(length);
+  return kernels.fits(dtype, length) ? kernels.allocate(dtype, length) : new Float64Array(length);
+}
+
+/** Gives an array of {@link allocateOwn} back. */
+export function freeOwn(kernels: Kernels, array: Float32Array | Float64Array): void {
+  if (kernels.owns(array)) kernels.free(array);
+}

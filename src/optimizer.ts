@@ -22,7 +22,7 @@ import {
   setGradient,
 } from './_tasks.ts';
 import type { OptimizerStateDict, StateValue } from './dtype.ts';
-import { type Kernels, typescriptKernels } from './kernels.ts';
+import { allocateOwn, freeOwn, type Kernels, typescriptKernels } from './kernels.ts';
 import { firstNonFinite, NonFiniteGradientError } from './non-finite.ts';
 import type { ParamGroup, ParamGroupInput, Params } from './param-group.ts';
 import { checkedGradient, label, Parameter, sizeOf } from './parameter.ts';
@@ -144,7 +144,7 @@ export abstract class Optimizer {
     this.#disposed = true;
     this.#engine.dispose();
     for (const slot of this.#slots.values()) {
-      for (const array of slot.arrays.values()) this.#kernels.free(array);
+      for (const array of slot.arrays.values()) freeOwn(this.#kernels, array);
       slot.arrays.clear();
       slot.task.m = slot.task.v = slot.task.largest = null;
     }
@@ -231,7 +231,7 @@ export abstract class Optimizer {
   #putState(slot: Slot, loaded: LoadedState | undefined): void {
     for (const [key, array] of slot.arrays) {
       if (loaded?.arrays.has(key)) continue;
-      this.#kernels.free(array);
+      freeOwn(this.#kernels, array);
       slot.arrays.delete(key);
     }
     slot.step = loaded?.step ?? 0;
@@ -279,8 +279,7 @@ export abstract class Optimizer {
   #stateArray(slot: Slot, key: string, length: number): StateArray {
     let array = slot.arrays.get(key);
     if (array === undefined) {
-      const wide = slot.parameter.dtype === 'float64';
-      array = wide ? this.#kernels.allocate('float64', length) : this.#kernels.allocate('float32', length);
+      array = allocateOwn(this.#kernels, slot.parameter.dtype === 'float64' ? 'float64' : 'float32', length);
       slot.arrays.set(key, array);
     }
     return array;
@@ -312,6 +311,10 @@ export abstract class Optimizer {
   /** Whether a non-finite gradient among these has the step left out; throws where one is to be refused. */
   #refuses(where: string, active: readonly Slot[]): boolean {
     let skip = false;
+    for (const { task } of active) {
+      if (!(task.p instanceof Uint16Array)) this.#kernels.checkLive(task.p);
+      if (!(task.g instanceof Uint16Array)) this.#kernels.checkLive(task.g);
+    }
     for (const slot of active) {
       const policy = slot.group.nonFinite;
       slot.task.scalars[CHECK] = policy === 'propagate' ? 0 : 1;

@@ -254,6 +254,14 @@ function dataOf(bytes: Uint8Array, dtype: StateTensor['dtype']): StateTensor['da
   }
 }
 
+/** What is in a safetensors file. */
+export interface SafetensorsFile {
+  /** The arrays by name, in the order of their bytes; an object without prototype. */
+  tensors: Record<string, StateTensor>;
+  /** Strings beside them; an object without prototype. */
+  metadata: Record<string, string>;
+}
+
 /**
  * Reads a safetensors file. Arrays are views of `bytes` where their position is aligned to the element (which the usual writers see to), else
  * copies: change `bytes` afterwards and the arrays change.
@@ -263,10 +271,7 @@ function dataOf(bytes: Uint8Array, dtype: StateTensor['dtype']): StateTensor['da
  * holes, overlap or do not cover the file.
  * @throws TypeError when bytes is not a Uint8Array.
  */
-export function decodeSafetensors(bytes: Uint8Array): {
-  tensors: Record<string, StateTensor>;
-  metadata: Record<string, string>;
-} {
+export function decodeSafetensors(bytes: Uint8Array): SafetensorsFile {
   if (!ArrayBuffer.isView(bytes) || (bytes as Uint8Array)[Symbol.toStringTag] !== 'Uint8Array') {
     throw new TypeError(`decodeSafetensors: bytes must be a Uint8Array, got ${show(bytes)}`);
   }

@@ -54,11 +54,13 @@ export type MinLrOption =
   | {
       /** Lowest learning rate where the group's is the optimizer's default `lr`; at most that. Other groups keep the ratio. */
       minLr: number;
+      /** Not beside `minLr`. */
       minLrRate?: never;
     }
   | {
       /** Lowest learning rate as a fraction of the initial one, from 0 to 1. */
       minLrRate: number;
+      /** Not beside `minLrRate`. */
       minLr?: never;
     };
 /** Options of {@link CosineWithMinLrScheduleWithWarmup}: exactly one of `minLr` and `minLrRate`. */
@@ -78,6 +80,7 @@ export type StableStepsOption =
   | {
       /** Steps of the stable part. */
       numStableSteps: number;
+      /** Not needed beside `numStableSteps`. */
       numTrainingSteps?: never;
     };
 /** Options of {@link WarmupStableDecaySchedule}: `numStableSteps` or `numTrainingSteps` is needed. */

@@ -1,41 +1,37 @@
 /**
- * A training loop and nothing else: a straight line through noisy points, AdamW with a warm-up and a linear decay.
+ * The whole of it in a plain loop: fits y = 2 x1 - 3 x2 + 1 by Adafactor.
  *
- *     npx tsx docs/examples/plain-loop.ts
+ *   npx tsx docs/examples/plain-loop.ts
  */
-import { AdamW, getLinearScheduleWithWarmup, Parameter } from 'tensorless';
+import { Adafactor, getLinearScheduleWithWarmup, Parameter } from 'tensorless';
 
-const points = Array.from({ length: 50 }, (_, i) => {
-  const x = i / 25 - 1;
-  return { x, y: 3 * x - 2 + 0.1 * Math.sin(100 * i) };
-});
-
-const weight = new Parameter(new Float32Array(1), [1], { name: 'weight' });
+const STEPS = 300;
+const weights = new Parameter(new Float32Array(2), [2], { name: 'weights' });
 const bias = new Parameter(new Float32Array(1), [1], { name: 'bias' });
-const optimizer = new AdamW([{ params: [weight] }, { params: [bias], weightDecay: 0 }], { lr: 0.1 });
-const schedule = getLinearScheduleWithWarmup(optimizer, { numWarmupSteps: 10, numTrainingSteps: 200 });
+const optimizer = new Adafactor([weights, bias], { lr: 0.1, relativeStep: false, scaleParameter: false });
+const scheduler = getLinearScheduleWithWarmup(optimizer, { numWarmupSteps: 10, numTrainingSteps: STEPS });
 
-/** Mean squared error, and its gradient into the parameters. */
+/** Mean squared error over some points, and its gradients. */
 function backward(): number {
+  const gradient = new Float32Array(2);
+  const biasGradient = new Float32Array(1);
   let loss = 0;
-  let dWeight = 0;
-  let dBias = 0;
-  for (const { x, y } of points) {
-    const error = weight.data[0]! * x + bias.data[0]! - y;
-    loss += error ** 2 / points.length;
-    dWeight += (2 * error * x) / points.length;
-    dBias += (2 * error) / points.length;
+  for (let i = 0; i < 20; i++) {
+    const x = [Math.sin(i), Math.cos(2 * i)] as const;
+    const error = weights.data[0]! * x[0] + weights.data[1]! * x[1] + bias.data[0]! - (2 * x[0] - 3 * x[1] + 1);
+    loss += error ** 2 / 20;
+    gradient[0]! += (2 * error * x[0]) / 20;
+    gradient[1]! += (2 * error * x[1]) / 20;
+    biasGradient[0]! += (2 * error) / 20;
   }
-  weight.grad = Float32Array.of(dWeight);
-  bias.grad = Float32Array.of(dBias);
+  weights.grad = gradient;
+  bias.grad = biasGradient;
   return loss;
 }
 
-for (let step = 0; step <= 200; step++) {
-  const loss = backward();
-  if (step % 50 === 0) console.log(`step ${step}  loss ${loss.toFixed(4)}  lr ${schedule.getLastLr()[0]!.toFixed(4)}`);
-  if (step === 200) break;
-  optimizer.step();
-  schedule.step();
+for (let step = 0; step < STEPS; step++) {
+  const loss = optimizer.step(backward);
+  scheduler.step();
+  if (step % 60 === 0) console.log(`step ${String(step).padStart(3)}: loss ${loss!.toFixed(6)}`);
 }
-console.log(`y = ${weight.data[0]!.toFixed(2)} x + ${bias.data[0]!.toFixed(2)}; the points were made with 3 x + -2`);
+console.log(`weights ${[...weights.data].map((w) => w.toFixed(3)).join(', ')}; bias ${bias.data[0]!.toFixed(3)}`);

@@ -77,7 +77,9 @@ const handlers: { [K in Report['is']]: (report: Extract<Report, { is: K }>) => v
   begun(report) {
     ({ history, unigram, options } = report);
     showOptions(options);
-    note = report.resumedAt > 0 && report.resumedAt < options.steps ? ` (went on after step ${report.resumedAt})` : '';
+    const resumed =
+      report.resumedAt > 0 && report.resumedAt < options.steps ? `, went on after step ${report.resumedAt}` : '';
+    note = ` (${report.kernels} kernels${resumed})`;
     element('result').hidden = true;
     element('error').hidden = true;
     pause.disabled = false;

@@ -47,7 +47,7 @@ describe('the live demo', () => {
     await page.close();
     page = await open();
     await page.locator('#result').waitFor({ timeout: 60_000 });
-    expect(await page.locator('#line').innerText()).toMatch(/^Done: 120 steps/);
+    expect(await page.locator('#line').innerText()).toMatch(/^Done: 120 steps \(simd kernels/);
     expect(await page.locator('#hash').innerText()).toBe(expected);
     expect((await page.locator('#words').innerText()).split(', ')).toHaveLength(12);
     expect(await page.locator('#loss [aria-label="line"] path').count()).toBe(1);

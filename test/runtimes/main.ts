@@ -291,12 +291,13 @@ for (const runtime of runtimes) {
     const resumed = before === undefined ? [] : differences(reference, await runtime.run(before.saves));
     before = report;
     const runs = Object.keys(report.bits).length;
-    if (fresh.length === 0 && resumed.length === 0)
-      console.log(`- ${runtime.name}: ${runs} runs, the same bits (${report.runtime})`);
+    const simd = report.simd === (runtime.name === 'workerd' ? 'none' : 'the same bits');
+    if (fresh.length === 0 && resumed.length === 0 && simd)
+      console.log(`- ${runtime.name}: ${runs} runs, the same bits; SIMD: ${report.simd} (${report.runtime})`);
     else {
       failed++;
       console.log(
-        `- ${runtime.name}: DIFFERENT bits\n    fresh: ${fresh.join('; ') || 'none'}\n    resumed: ${resumed.join('; ') || 'none'}`,
+        `- ${runtime.name}: DIFFERENT bits\n    fresh: ${fresh.join('; ') || 'none'}\n    resumed: ${resumed.join('; ') || 'none'}\n    SIMD: ${report.simd}`,
       );
     }
   } catch (error) {

@@ -10,6 +10,7 @@ import {
   fromBfloat16,
   GradientAccumulator,
   getScheduler,
+  type Kernels,
   type LRScheduler,
   type NumericArray,
   type Optimizer,
@@ -17,8 +18,10 @@ import {
   type SchedulerName,
   toBfloat16,
   toFloat16,
+  typescriptKernels,
 } from 'tensorless';
 import { decodeTrainingState, encodeTrainingState, type TrainingParts } from 'tensorless/checkpoint';
+import { simdKernels } from 'tensorless/simd';
 
 /** Files by the name of their run, base64. */
 export type Saves = Record<string, string>;
@@ -28,6 +31,8 @@ export interface Report {
   /** Final bits by the name of their run. */
   readonly bits: Record<string, string>;
   readonly saves: Saves;
+  /** What SIMD gave in the same runs. */
+  readonly simd: string;
 }
 
 const STEPS = 12;
@@ -65,6 +70,9 @@ export function hash(chunks: readonly ArrayBufferView[]): string {
 }
 
 type Make = (params: Parameter[]) => [Optimizer, LRScheduler];
+
+/** Set for the runs with SIMD; their bits have to be those of the others. */
+let kernels: Kernels = typescriptKernels;
 const schedule = (name: SchedulerName, optimizer: Optimizer, special: Record<string, unknown> = {}): LRScheduler =>
   getScheduler<SchedulerName>(name, optimizer, {
     numWarmupSteps: 3,
@@ -75,19 +83,25 @@ const adafactor = { lr: 0.01, relativeStep: false, scaleParameter: false };
 
 const OPTIMIZERS: Record<string, Make> = {
   'Adafactor, relative step': (params) => {
-    const optimizer = new Adafactor(params, { warmupInit: true });
+    const optimizer = new Adafactor(params, { warmupInit: true, kernels });
     return [optimizer, new AdafactorSchedule(optimizer)];
   },
   'Adafactor, momentum and decay': (params) => {
-    const optimizer = new Adafactor(params, { ...adafactor, beta1: 0.9, weightDecay: 0.01, rounding: 'stochastic' });
+    const optimizer = new Adafactor(params, {
+      ...adafactor,
+      beta1: 0.9,
+      weightDecay: 0.01,
+      rounding: 'stochastic',
+      kernels,
+    });
     return [optimizer, schedule('cosine', optimizer)];
   },
   AdamW: (params) => {
-    const optimizer = new AdamW(params, { lr: 0.01, rounding: 'stochastic', seed: 3 });
+    const optimizer = new AdamW(params, { lr: 0.01, rounding: 'stochastic', seed: 3, kernels });
     return [optimizer, schedule('polynomial', optimizer, { power: 1.7, lrEnd: 1e-5 })];
   },
   'AdamW, amsgrad': (params) => {
-    const optimizer = new AdamW(params, { lr: 0.01, amsgrad: true });
+    const optimizer = new AdamW(params, { lr: 0.01, amsgrad: true, kernels });
     return [optimizer, schedule('inverse_sqrt', optimizer)];
   },
 };
@@ -182,6 +196,23 @@ export function main(saves: Saves | undefined): Report {
     };
     run(`schedule ${name}`, make, 'float64');
   }
+  const plain = { ...bits };
+  let simd = 'the same bits';
+  try {
+    kernels = simdKernels();
+  } catch {
+    // workerd lets no program compile WebAssembly.
+    simd = 'none';
+  }
+  if (simd !== 'none') {
+    for (const [name, make] of Object.entries(OPTIMIZERS)) {
+      for (const dtype of ['float32', 'float64', 'bfloat16', 'float16'] as const) {
+        if (train(make, dtype, saves?.[`${name}, ${dtype}`])[0] !== plain[`${name}, ${dtype}`])
+          simd = `other bits: ${name}, ${dtype}`;
+      }
+    }
+    kernels = typescriptKernels;
+  }
   bits.widening = hash([fromBfloat16(Uint16Array.from({ length: 65536 }, (_, k) => k))]);
-  return { runtime: runtimeName(), bits, saves: written };
+  return { runtime: runtimeName(), bits, saves: written, simd };
 }

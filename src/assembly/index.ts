@@ -1,0 +1,616 @@
+/**
+ * The loops of ../_loops.ts in WebAssembly SIMD, in AssemblyScript: `npm run build:simd` compiles this file into ../_simd-bytes.ts.
+ *
+ * Every operation has the operands, the order and the roundings of ../_loops.ts, so the bits are the same: sums in f64x2, whose
+ * two lanes are the even and the odd columns; no fused or relaxed instruction. T is f32 or f64. All arguments are byte addresses, byte
+ * strides, counts and numbers. Sums that run on over several calls (a wide matrix is cut into column spans, a foreign array into tiles) are
+ * carried in `lanes`, in memory.
+ *
+ * Bits that may look different and are not:
+ * - An absent row is a row of zeros with factor 0: it adds +0 to sums that are never -0.
+ * - Root, sum and quotient of float32 numbers are formed in float32; the TypeScript loops round the double results. Rounding twice is
+ *   harmless here, as 53 >= 2 · 24 + 2 (Figueroa 1995, "When is double rounding innocuous?"), subnormal quotients included.
+ *
+ */
+
+// ---------------------------------------------------------------- two elements as doubles
+
+// @ts-ignore: decorator
+@inline
+function two<T>(at: usize): v128 {
+  if (sizeof<T>() == 4) return f64x2.promote_low_f32x4(v128.load64_zero(at));
+  return v128.load(at);
+}
+
+// The pairs after it: an offset must be a literal, and added to the address it costs an instruction.
+// @ts-ignore: decorator
+@inline
+function twoAt2<T>(at: usize): v128 {
+  if (sizeof<T>() == 4) return f64x2.promote_low_f32x4(v128.load64_zero(at, 2 * sizeof<T>()));
+  return v128.load(at, 2 * sizeof<T>());
+}
+
+// @ts-ignore: decorator
+@inline
+function twoAt4<T>(at: usize): v128 {
+  if (sizeof<T>() == 4) return f64x2.promote_low_f32x4(v128.load64_zero(at, 4 * sizeof<T>()));
+  return v128.load(at, 4 * sizeof<T>());
+}
+
+// @ts-ignore: decorator
+@inline
+function twoAt6<T>(at: usize): v128 {
+  if (sizeof<T>() == 4) return f64x2.promote_low_f32x4(v128.load64_zero(at, 6 * sizeof<T>()));
+  return v128.load(at, 6 * sizeof<T>());
+}
+
+// @ts-ignore: decorator
+@inline
+function one<T>(at: usize): f64 {
+  return <f64>load<T>(at);
+}
+
+// @ts-ignore: decorator
+@inline
+function putTwo<T>(at: usize, x: v128): void {
+  if (sizeof<T>() == 4) v128.store64_lane(at, f32x4.demote_f64x2_zero(x), 0);
+  else v128.store(at, x);
+}
+
+// @ts-ignore: decorator
+@inline
+function putTwoAt2<T>(at: usize, x: v128): void {
+  if (sizeof<T>() == 4) v128.store64_lane(at, f32x4.demote_f64x2_zero(x), 0, 2 * sizeof<T>());
+  else v128.store(at, x, 2 * sizeof<T>());
+}
+
+// @ts-ignore: decorator
+@inline
+function putOne<T>(at: usize, x: f64): void {
+  store<T>(at, <T>x);
+}
+
+// ---------------------------------------------------------------- matrices
+
+/** Sums of squares of four rows: each row's two lanes are carried at `lanes`, columns are added at `col`. */
+// @ts-ignore: decorator
+@inline
+function reduceFour<T>(p0: usize, p1: usize, p2: usize, p3: usize, cols: i32, lanes: usize, col: usize): void {
+  let l0 = v128.load(lanes);
+  let l1 = v128.load(lanes, 16);
+  let l2 = v128.load(lanes, 32);
+  let l3 = v128.load(lanes, 48);
+  let j = cols;
+  for (; j > 1; j -= 2) {
+    const a0 = two<T>(p0);
+    const a1 = two<T>(p1);
+    const a2 = two<T>(p2);
+    const a3 = two<T>(p3);
+    const q0 = f64x2.mul(a0, a0);
+    const q1 = f64x2.mul(a1, a1);
+    const q2 = f64x2.mul(a2, a2);
+    const q3 = f64x2.mul(a3, a3);
+    l0 = f64x2.add(l0, q0);
+    l1 = f64x2.add(l1, q1);
+    l2 = f64x2.add(l2, q2);
+    l3 = f64x2.add(l3, q3);
+    v128.store(col, f64x2.add(v128.load(col), f64x2.add(f64x2.add(q0, q1), f64x2.add(q2, q3))));
+    p0 += 2 * sizeof<T>();
+    p1 += 2 * sizeof<T>();
+    p2 += 2 * sizeof<T>();
+    p3 += 2 * sizeof<T>();
+    col += 16;
+  }
+  v128.store(lanes, l0);
+  v128.store(lanes, l1, 16);
+  v128.store(lanes, l2, 32);
+  v128.store(lanes, l3, 48);
+  if (j > 0) {
+    const q0 = one<T>(p0) * one<T>(p0);
+    const q1 = one<T>(p1) * one<T>(p1);
+    const q2 = one<T>(p2) * one<T>(p2);
+    const q3 = one<T>(p3) * one<T>(p3);
+    store<f64>(lanes, load<f64>(lanes) + q0);
+    store<f64>(lanes, load<f64>(lanes, 16) + q1, 16);
+    store<f64>(lanes, load<f64>(lanes, 32) + q2, 32);
+    store<f64>(lanes, load<f64>(lanes, 48) + q3, 48);
+    store<f64>(col, load<f64>(col) + (q0 + q1 + (q2 + q3)));
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function reduce<T>(g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize): void {
+  for (; rows > 0; rows -= 4) {
+    const p1 = rows > 1 ? g + stride : zeros;
+    const p2 = rows > 2 ? g + 2 * stride : zeros;
+    const p3 = rows > 3 ? g + 3 * stride : zeros;
+    reduceFour<T>(g, p1, p2, p3, cols, lanes, col);
+    g += 4 * stride;
+    lanes += 64;
+  }
+}
+
+/** Row i's lanes are carried at `lanes + 16 i`; `zeros` is a row of zeros as long as a span. */
+export function reduce32(g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize): void {
+  reduce<f32>(g, stride, rows, cols, lanes, col, zeros);
+}
+
+export function reduce64(g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize): void {
+  reduce<f64>(g, stride, rows, cols, lanes, col, zeros);
+}
+
+// @ts-ignore: decorator
+@inline
+function measure<T>(g: usize, stride: usize, rows: i32, cols: i32, row: usize, colFactor: usize, lanes: usize, zeros: usize): void {
+  for (; rows > 0; rows -= 4) {
+    let p0 = g;
+    let p1 = rows > 1 ? g + stride : zeros;
+    let p2 = rows > 2 ? g + 2 * stride : zeros;
+    let p3 = rows > 3 ? g + 3 * stride : zeros;
+    const f0 = v128.load64_splat(row);
+    const f1 = v128.load64_splat(row, 8);
+    const f2 = v128.load64_splat(row, 16);
+    const f3 = v128.load64_splat(row, 24);
+    let col = colFactor;
+    let sum = v128.load(lanes);
+    let j = cols;
+    for (; j > 1; j -= 2) {
+      const a0 = two<T>(p0);
+      const a1 = two<T>(p1);
+      const a2 = two<T>(p2);
+      const a3 = two<T>(p3);
+      const upper = f64x2.add(f64x2.mul(f64x2.mul(a0, a0), f0), f64x2.mul(f64x2.mul(a1, a1), f1));
+      const lower = f64x2.add(f64x2.mul(f64x2.mul(a2, a2), f2), f64x2.mul(f64x2.mul(a3, a3), f3));
+      sum = f64x2.add(sum, f64x2.mul(f64x2.add(upper, lower), v128.load(col)));
+      p0 += 2 * sizeof<T>();
+      p1 += 2 * sizeof<T>();
+      p2 += 2 * sizeof<T>();
+      p3 += 2 * sizeof<T>();
+      col += 16;
+    }
+    v128.store(lanes, sum);
+    if (j > 0) {
+      // Alone, as a padded lane would be 0 · factor, which is NaN where a factor is infinite.
+      const q0 = one<T>(p0) * one<T>(p0) * load<f64>(row);
+      const q1 = one<T>(p1) * one<T>(p1) * load<f64>(row, 8);
+      const q2 = one<T>(p2) * one<T>(p2) * load<f64>(row, 16);
+      const q3 = one<T>(p3) * one<T>(p3) * load<f64>(row, 24);
+      store<f64>(lanes, load<f64>(lanes) + (q0 + q1 + (q2 + q3)) * load<f64>(col));
+    }
+    g += 4 * stride;
+    row += 32;
+    lanes += 16;
+  }
+}
+
+/** Each group of four rows has its two lanes carried at `lanes`; the factors of absent rows must be 0. */
+export function measure32(g: usize, stride: usize, rows: i32, cols: i32, row: usize, col: usize, lanes: usize, zeros: usize): void {
+  measure<f32>(g, stride, rows, cols, row, col, lanes, zeros);
+}
+
+export function measure64(g: usize, stride: usize, rows: i32, cols: i32, row: usize, col: usize, lanes: usize, zeros: usize): void {
+  measure<f64>(g, stride, rows, cols, row, col, lanes, zeros);
+}
+
+/** P ← keep · P − G f c; for `two` or `one` row. */
+// @ts-ignore: decorator
+@inline
+function stepTwo<T>(p: usize, g: usize, k: v128, f: v128, c: v128): void {
+  putTwo<T>(p, f64x2.sub(f64x2.mul(k, two<T>(p)), f64x2.mul(f64x2.mul(two<T>(g), f), c)));
+}
+
+// @ts-ignore: decorator
+@inline
+function apply<T>(
+  p: usize, pStride: usize, g: usize, gStride: usize, rows: i32, cols: i32, row: usize, colFactor: usize, keep: f64,
+): void {
+  const k = f64x2.splat(keep);
+  for (; rows > 0; rows--) {
+    const f = v128.load64_splat(row);
+    let pAt = p;
+    let gAt = g;
+    let col = colFactor;
+    let j = cols;
+    for (; j > 3; j -= 4) {
+      const c0 = v128.load(col);
+      const c1 = v128.load(col, 16);
+      const x0 = f64x2.sub(f64x2.mul(k, two<T>(pAt)), f64x2.mul(f64x2.mul(two<T>(gAt), f), c0));
+      const x1 = f64x2.sub(
+        f64x2.mul(k, twoAt2<T>(pAt)),
+        f64x2.mul(f64x2.mul(twoAt2<T>(gAt), f), c1),
+      );
+      putTwo<T>(pAt, x0);
+      putTwoAt2<T>(pAt, x1);
+      pAt += 4 * sizeof<T>();
+      gAt += 4 * sizeof<T>();
+      col += 32;
+    }
+    for (; j > 0; j--) {
+      putOne<T>(pAt, keep * one<T>(pAt) - one<T>(gAt) * load<f64>(row) * load<f64>(col));
+      pAt += sizeof<T>();
+      gAt += sizeof<T>();
+      col += 8;
+    }
+    p += pStride;
+    g += gStride;
+    row += 8;
+  }
+}
+
+export function apply32(
+  p: usize, pStride: usize, g: usize, gStride: usize, rows: i32, cols: i32, row: usize, col: usize, keep: f64,
+): void {
+  apply<f32>(p, pStride, g, gStride, rows, cols, row, col, keep);
+}
+
+export function apply64(
+  p: usize, pStride: usize, g: usize, gStride: usize, rows: i32, cols: i32, row: usize, col: usize, keep: f64,
+): void {
+  apply<f64>(p, pStride, g, gStride, rows, cols, row, col, keep);
+}
+
+// @ts-ignore: decorator
+@inline
+function applyMomentum<T>(
+  p: usize, pStride: usize, g: usize, gStride: usize, m: usize, mStride: usize,
+  rows: i32, cols: i32, row: usize, colFactor: usize, keep: f64, beta1: f64,
+): void {
+  const k = f64x2.splat(keep);
+  const b = f64x2.splat(beta1);
+  for (; rows > 0; rows--) {
+    const f = v128.load64_splat(row);
+    let pAt = p;
+    let gAt = g;
+    let mAt = m;
+    let col = colFactor;
+    let j = cols;
+    for (; j > 1; j -= 2) {
+      const y = f64x2.add(f64x2.mul(b, two<T>(mAt)), f64x2.mul(f64x2.mul(two<T>(gAt), f), v128.load(col)));
+      const x = f64x2.sub(f64x2.mul(k, two<T>(pAt)), y);
+      putTwo<T>(mAt, y);
+      putTwo<T>(pAt, x);
+      pAt += 2 * sizeof<T>();
+      gAt += 2 * sizeof<T>();
+      mAt += 2 * sizeof<T>();
+      col += 16;
+    }
+    if (j > 0) {
+      const y = beta1 * one<T>(mAt) + one<T>(gAt) * load<f64>(row) * load<f64>(col);
+      putOne<T>(mAt, y);
+      putOne<T>(pAt, keep * one<T>(pAt) - y);
+    }
+    p += pStride;
+    g += gStride;
+    m += mStride;
+    row += 8;
+  }
+}
+
+export function applyMomentum32(
+  p: usize, pStride: usize, g: usize, gStride: usize, m: usize, mStride: usize,
+  rows: i32, cols: i32, row: usize, col: usize, keep: f64, beta1: f64,
+): void {
+  applyMomentum<f32>(p, pStride, g, gStride, m, mStride, rows, cols, row, col, keep, beta1);
+}
+
+export function applyMomentum64(
+  p: usize, pStride: usize, g: usize, gStride: usize, m: usize, mStride: usize,
+  rows: i32, cols: i32, row: usize, col: usize, keep: f64, beta1: f64,
+): void {
+  applyMomentum<f64>(p, pStride, g, gStride, m, mStride, rows, cols, row, col, keep, beta1);
+}
+
+// ---------------------------------------------------------------- vectors
+
+// @ts-ignore: decorator
+@inline
+function sumSquares<T>(x: usize, length: i32, lanes: usize): void {
+  let l0 = v128.load(lanes);
+  let l1 = v128.load(lanes, 16);
+  let l2 = v128.load(lanes, 32);
+  let l3 = v128.load(lanes, 48);
+  let k = length;
+  for (; k > 7; k -= 8) {
+    const x0 = two<T>(x);
+    const x1 = twoAt2<T>(x);
+    const x2 = twoAt4<T>(x);
+    const x3 = twoAt6<T>(x);
+    l0 = f64x2.add(l0, f64x2.mul(x0, x0));
+    l1 = f64x2.add(l1, f64x2.mul(x1, x1));
+    l2 = f64x2.add(l2, f64x2.mul(x2, x2));
+    l3 = f64x2.add(l3, f64x2.mul(x3, x3));
+    x += 8 * sizeof<T>();
+  }
+  v128.store(lanes, l0);
+  v128.store(lanes, l1, 16);
+  v128.store(lanes, l2, 32);
+  v128.store(lanes, l3, 48);
+  for (; k > 0; k--) {
+    store<f64>(lanes, load<f64>(lanes) + one<T>(x) * one<T>(x));
+    x += sizeof<T>();
+    lanes += 8;
+  }
+}
+
+/** Eight lanes are carried at `lanes`; every call but the last has a multiple of 8 elements. */
+export function sumSquares32(x: usize, length: i32, lanes: usize): void {
+  sumSquares<f32>(x, length, lanes);
+}
+
+export function sumSquares64(x: usize, length: i32, lanes: usize): void {
+  sumSquares<f64>(x, length, lanes);
+}
+
+// @ts-ignore: decorator
+@inline
+function ratio(g: v128, v: v128, beta: v128, rest: v128, eps: v128): v128 {
+  const square = f64x2.mul(g, g);
+  return f64x2.div(square, f64x2.add(f64x2.mul(beta, v), f64x2.mul(rest, f64x2.add(square, eps))));
+}
+
+// @ts-ignore: decorator
+@inline
+function measureVector<T>(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize): void {
+  const b = f64x2.splat(beta);
+  const r = f64x2.splat(rest);
+  const e = f64x2.splat(eps);
+  let l0 = v128.load(lanes);
+  let l1 = v128.load(lanes, 16);
+  let l2 = v128.load(lanes, 32);
+  let l3 = v128.load(lanes, 48);
+  let k = length;
+  for (; k > 7; k -= 8) {
+    l0 = f64x2.add(l0, ratio(two<T>(g), two<T>(v), b, r, e));
+    l1 = f64x2.add(l1, ratio(twoAt2<T>(g), twoAt2<T>(v), b, r, e));
+    l2 = f64x2.add(l2, ratio(twoAt4<T>(g), twoAt4<T>(v), b, r, e));
+    l3 = f64x2.add(l3, ratio(twoAt6<T>(g), twoAt6<T>(v), b, r, e));
+    g += 8 * sizeof<T>();
+    v += 8 * sizeof<T>();
+  }
+  v128.store(lanes, l0);
+  v128.store(lanes, l1, 16);
+  v128.store(lanes, l2, 32);
+  v128.store(lanes, l3, 48);
+  for (; k > 0; k--) {
+    const square = one<T>(g) * one<T>(g);
+    store<f64>(lanes, load<f64>(lanes) + square / (beta * one<T>(v) + rest * (square + eps)));
+    g += sizeof<T>();
+    v += sizeof<T>();
+    lanes += 8;
+  }
+}
+
+export function measureVector32(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize): void {
+  measureVector<f32>(g, v, length, beta, rest, eps, lanes);
+}
+
+export function measureVector64(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize): void {
+  measureVector<f64>(g, v, length, beta, rest, eps, lanes);
+}
+
+/** With m = 0 there is no momentum. */
+// @ts-ignore: decorator
+@inline
+function applyVector<T>(
+  p: usize, g: usize, m: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, scale: f64, keep: f64, beta1: f64,
+): void {
+  const b = f64x2.splat(beta);
+  const r = f64x2.splat(rest);
+  const e = f64x2.splat(eps);
+  const s = f64x2.splat(scale);
+  const kk = f64x2.splat(keep);
+  const b1 = f64x2.splat(beta1);
+  const momentum = m != 0;
+  let k = length;
+  for (; k > 1; k -= 2) {
+    const a = two<T>(g);
+    const second = f64x2.add(f64x2.mul(b, two<T>(v)), f64x2.mul(r, f64x2.add(f64x2.mul(a, a), e)));
+    putTwo<T>(v, second);
+    let u = f64x2.mul(f64x2.div(a, f64x2.sqrt(second)), s);
+    if (momentum) {
+      u = f64x2.add(f64x2.mul(b1, two<T>(m)), u);
+      putTwo<T>(m, u);
+      m += 2 * sizeof<T>();
+    }
+    putTwo<T>(p, f64x2.sub(f64x2.mul(kk, two<T>(p)), u));
+    p += 2 * sizeof<T>();
+    g += 2 * sizeof<T>();
+    v += 2 * sizeof<T>();
+  }
+  if (k > 0) {
+    const a = one<T>(g);
+    const second = beta * one<T>(v) + rest * (a * a + eps);
+    putOne<T>(v, second);
+    let u = (a / sqrt<f64>(second)) * scale;
+    if (momentum) {
+      u = beta1 * one<T>(m) + u;
+      putOne<T>(m, u);
+    }
+    putOne<T>(p, keep * one<T>(p) - u);
+  }
+}
+
+export function applyVector32(
+  p: usize, g: usize, m: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, scale: f64, keep: f64, beta1: f64,
+): void {
+  applyVector<f32>(p, g, m, v, length, beta, rest, eps, scale, keep, beta1);
+}
+
+export function applyVector64(
+  p: usize, g: usize, m: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, scale: f64, keep: f64, beta1: f64,
+): void {
+  applyVector<f64>(p, g, m, v, length, beta, rest, eps, scale, keep, beta1);
+}
+
+// ---------------------------------------------------------------- Adam
+
+/** Two float32 pairs of doubles, each rounded, as one register of four. */
+// @ts-ignore: decorator
+@inline
+function four(low: v128, high: v128): v128 {
+  return v128.shuffle<f64>(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 2);
+}
+
+// @ts-ignore: decorator
+@inline
+function high(x: v128): v128 {
+  return v128.shuffle<f64>(x, x, 1, 1);
+}
+
+// @ts-ignore: decorator
+@inline
+function most(before: v128, second: v128): v128 {
+  return v128.bitselect(before, second, v128.or(f32x4.ge(before, second), f32x4.ne(before, before)));
+}
+
+/** Four elements. With largest = 0 it is Adam, else AMSGrad; `plain`: sign and keepAfter are 1 and need no product. */
+// @ts-ignore: decorator
+@inline
+function adamFour(
+  plain: bool,
+  p: usize, g: usize, m: usize, v: usize, largest: usize,
+  sign: v128, rest1: v128, beta2: v128, rest2: v128, scale: v128, eps: v128, before: v128, after: v128,
+): void {
+  let a0 = two<f32>(g);
+  let a1 = twoAt2<f32>(g);
+  if (!plain) {
+    a0 = f64x2.mul(sign, a0);
+    a1 = f64x2.mul(sign, a1);
+  }
+  const m0 = two<f32>(m);
+  const m1 = twoAt2<f32>(m);
+  const first = four(
+    f64x2.add(m0, f64x2.mul(rest1, f64x2.sub(a0, m0))),
+    f64x2.add(m1, f64x2.mul(rest1, f64x2.sub(a1, m1))),
+  );
+  const second = four(
+    f64x2.add(f64x2.mul(beta2, two<f32>(v)), f64x2.mul(f64x2.mul(rest2, a0), a0)),
+    f64x2.add(f64x2.mul(beta2, twoAt2<f32>(v)), f64x2.mul(f64x2.mul(rest2, a1), a1)),
+  );
+  v128.store(m, first);
+  v128.store(v, second);
+  let root = second;
+  if (largest != 0) {
+    root = most(v128.load(largest), second);
+    v128.store(largest, root);
+  }
+  const q = f32x4.div(first, f32x4.add(f32x4.sqrt(root), eps));
+  const u0 = f64x2.mul(scale, f64x2.promote_low_f32x4(q));
+  const u1 = f64x2.mul(scale, f64x2.promote_low_f32x4(high(q)));
+  let x0 = f64x2.sub(f64x2.mul(before, two<f32>(p)), u0);
+  let x1 = f64x2.sub(f64x2.mul(before, twoAt2<f32>(p)), u1);
+  if (!plain) {
+    x0 = f64x2.mul(x0, after);
+    x1 = f64x2.mul(x1, after);
+  }
+  putTwo<f32>(p, x0);
+  putTwoAt2<f32>(p, x1);
+}
+
+/** `scratch`: 80 zeroed bytes, through which the last one to three elements go. */
+export function adam32(
+  p: usize, g: usize, m: usize, v: usize, largest: usize, length: i32,
+  sign: f64, rest1: f64, beta2: f64, rest2: f64, scale: f64, eps: f64, before: f64, after: f64, scratch: usize,
+): void {
+  const s = f64x2.splat(sign);
+  const r1 = f64x2.splat(rest1);
+  const b2 = f64x2.splat(beta2);
+  const r2 = f64x2.splat(rest2);
+  const c = f64x2.splat(scale);
+  const e = f32x4.splat(<f32>eps);
+  const kb = f64x2.splat(before);
+  const ka = f64x2.splat(after);
+  let k = length;
+  if (largest == 0 && sign == 1 && after == 1) {
+    for (; k > 3; k -= 4) {
+      adamFour(true, p, g, m, v, 0, s, r1, b2, r2, c, e, kb, ka);
+      p += 16;
+      g += 16;
+      m += 16;
+      v += 16;
+    }
+  } else {
+    for (; k > 3; k -= 4) {
+      adamFour(false, p, g, m, v, largest, s, r1, b2, r2, c, e, kb, ka);
+      p += 16;
+      g += 16;
+      m += 16;
+      v += 16;
+      if (largest != 0) largest += 16;
+    }
+  }
+  if (k > 0) {
+    const bytes = (<usize>k) << 2;
+    memory.copy(scratch, p, bytes);
+    memory.copy(scratch + 16, g, bytes);
+    memory.copy(scratch + 32, m, bytes);
+    memory.copy(scratch + 48, v, bytes);
+    if (largest != 0) memory.copy(scratch + 64, largest, bytes);
+    const last: usize = largest == 0 ? 0 : scratch + 64;
+    adamFour(false, scratch, scratch + 16, scratch + 32, scratch + 48, last, s, r1, b2, r2, c, e, kb, ka);
+    memory.copy(p, scratch, bytes);
+    memory.copy(m, scratch + 32, bytes);
+    memory.copy(v, scratch + 48, bytes);
+    if (largest != 0) memory.copy(largest, scratch + 64, bytes);
+  }
+}
+
+/** In double there is no rounding to share, and scale · M is divided. Two elements. */
+// @ts-ignore: decorator
+@inline
+function adamTwo(
+  p: usize, g: usize, m: usize, v: usize, largest: usize,
+  sign: v128, rest1: v128, beta2: v128, rest2: v128, scale: v128, eps: v128, before: v128, after: v128,
+): void {
+  const a = f64x2.mul(sign, v128.load(g));
+  const m0 = v128.load(m);
+  const first = f64x2.add(m0, f64x2.mul(rest1, f64x2.sub(a, m0)));
+  const second = f64x2.add(f64x2.mul(beta2, v128.load(v)), f64x2.mul(f64x2.mul(rest2, a), a));
+  v128.store(m, first);
+  v128.store(v, second);
+  let root = second;
+  if (largest != 0) {
+    const old = v128.load(largest);
+    root = v128.bitselect(old, second, v128.or(f64x2.ge(old, second), f64x2.ne(old, old)));
+    v128.store(largest, root);
+  }
+  const u = f64x2.div(f64x2.mul(scale, first), f64x2.add(f64x2.sqrt(root), eps));
+  v128.store(p, f64x2.mul(f64x2.sub(f64x2.mul(before, v128.load(p)), u), after));
+}
+
+export function adam64(
+  p: usize, g: usize, m: usize, v: usize, largest: usize, length: i32,
+  sign: f64, rest1: f64, beta2: f64, rest2: f64, scale: f64, eps: f64, before: f64, after: f64, scratch: usize,
+): void {
+  const s = f64x2.splat(sign);
+  const r1 = f64x2.splat(rest1);
+  const b2 = f64x2.splat(beta2);
+  const r2 = f64x2.splat(rest2);
+  const c = f64x2.splat(scale);
+  const e = f64x2.splat(eps);
+  const kb = f64x2.splat(before);
+  const ka = f64x2.splat(after);
+  let k = length;
+  for (; k > 1; k -= 2) {
+    adamTwo(p, g, m, v, largest, s, r1, b2, r2, c, e, kb, ka);
+    p += 16;
+    g += 16;
+    m += 16;
+    v += 16;
+    if (largest != 0) largest += 16;
+  }
+  if (k > 0) {
+    store<f64>(scratch, load<f64>(p));
+    store<f64>(scratch, load<f64>(g), 16);
+    store<f64>(scratch, load<f64>(m), 32);
+    store<f64>(scratch, load<f64>(v), 48);
+    if (largest != 0) store<f64>(scratch, load<f64>(largest), 64);
+    const last: usize = largest == 0 ? 0 : scratch + 64;
+    adamTwo(scratch, scratch + 16, scratch + 32, scratch + 48, last, s, r1, b2, r2, c, e, kb, ka);
+    store<f64>(p, load<f64>(scratch));
+    store<f64>(m, load<f64>(scratch, 32));
+    store<f64>(v, load<f64>(scratch, 48));
+    if (largest != 0) store<f64>(largest, load<f64>(scratch, 64));
+  }
+}
