@@ -72,7 +72,7 @@ interface Run {
 }
 
 /** Every loop, on the arrays of a run. */
-const calls: Record<string, (run: Run) => number | void> = {
+const calls: Record<string, (run: Run) => unknown> = {
   sumSquares: ({ loops, arrays: [, g], gAt, rows, cols }) => loops.sumSquares(g!, gAt, rows * cols),
   reduce: ({ loops, arrays: [, g], gAt, rows, cols, rowVector, colVector }) =>
     loops.reduce(g!, gAt, rows, cols, rowVector, 2, colVector, 2),
