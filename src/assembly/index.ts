@@ -614,3 +614,83 @@ export function adam64(
     if (largest != 0) store<f64>(largest, load<f64>(scratch, 64));
   }
 }
+
+// ---------------------------------------------------------------- 16 bits
+
+/** `length`, a multiple of 8, bfloat16 numbers as float32: the upper half of each. */
+export function widenBfloat16(bits: usize, out: usize, length: i32): void {
+  const zero = i32x4.splat(0);
+  for (let k = length; k > 0; k -= 8) {
+    const x = v128.load(bits);
+    v128.store(out, v128.shuffle<u16>(zero, x, 0, 8, 1, 9, 2, 10, 3, 11));
+    v128.store(out, v128.shuffle<u16>(zero, x, 4, 12, 5, 13, 6, 14, 7, 15), 16);
+    bits += 16;
+    out += 32;
+  }
+}
+
+/** Of four float16 numbers in 32 bits each; the steps are those of float32BitsOfFloat16 in ../low-precision.ts. */
+// @ts-ignore: decorator
+@inline
+function widenHalf(x: v128): v128 {
+  const sign = i32x4.shl(v128.and(x, i32x4.splat(0x8000)), 16);
+  const magnitude = v128.and(x, i32x4.splat(0x7fff));
+  const shifted = i32x4.shl(magnitude, 13);
+  const finite = f32x4.mul(shifted, i32x4.splat(0x77800000)); // 2^112
+  const special = v128.or(shifted, i32x4.splat(0x7f800000));
+  return v128.or(sign, v128.bitselect(special, finite, i32x4.gt_s(magnitude, i32x4.splat(0x7bff))));
+}
+
+export function widenFloat16(bits: usize, out: usize, length: i32): void {
+  for (let k = length; k > 0; k -= 8) {
+    const x = v128.load(bits);
+    v128.store(out, widenHalf(i32x4.extend_low_i16x8_u(x)));
+    v128.store(out, widenHalf(i32x4.extend_high_i16x8_u(x)), 16);
+    bits += 16;
+    out += 32;
+  }
+}
+
+/** bfloat16Bits of ../low-precision.ts. */
+// @ts-ignore: decorator
+@inline
+function narrowBrain(x: v128): v128 {
+  const upper = i32x4.shr_u(x, 16);
+  const odd = v128.and(upper, i32x4.splat(1));
+  const rounded = i32x4.shr_u(i32x4.add(i32x4.add(x, i32x4.splat(0x7fff)), odd), 16);
+  const nan = i32x4.gt_s(v128.and(x, i32x4.splat(0x7fffffff)), i32x4.splat(0x7f800000));
+  return v128.bitselect(v128.or(upper, i32x4.splat(0x40)), rounded, nan);
+}
+
+/** `length`, a multiple of 8, float32 numbers rounded to bfloat16. */
+export function narrowBfloat16(words: usize, bits: usize, length: i32): void {
+  for (let k = length; k > 0; k -= 8) {
+    v128.store(bits, i16x8.narrow_i32x4_u(narrowBrain(v128.load(words)), narrowBrain(v128.load(words, 16))));
+    words += 32;
+    bits += 16;
+  }
+}
+
+/** float16BitsOf of ../low-precision.ts. */
+// @ts-ignore: decorator
+@inline
+function narrowHalf(x: v128): v128 {
+  const sign = v128.and(i32x4.shr_u(x, 16), i32x4.splat(0x8000));
+  const magnitude = v128.and(x, i32x4.splat(0x7fffffff));
+  const odd = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1));
+  const normal = i32x4.shr_u(i32x4.add(i32x4.add(magnitude, i32x4.splat(0xfff - 0x38000000)), odd), 13);
+  const small = i32x4.sub(f32x4.add(magnitude, f32x4.splat(0.5)), i32x4.splat(0x3f000000));
+  const nan = v128.or(v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(0x1ff)), i32x4.splat(0x7e00));
+  let bits = v128.bitselect(small, normal, i32x4.lt_s(magnitude, i32x4.splat(0x38800000)));
+  bits = v128.bitselect(i32x4.splat(0x7c00), bits, i32x4.gt_s(magnitude, i32x4.splat(0x477fefff)));
+  bits = v128.bitselect(nan, bits, i32x4.gt_s(magnitude, i32x4.splat(0x7f800000)));
+  return v128.or(sign, bits);
+}
+
+export function narrowFloat16(words: usize, bits: usize, length: i32): void {
+  for (let k = length; k > 0; k -= 8) {
+    v128.store(bits, i16x8.narrow_i32x4_u(narrowHalf(v128.load(words)), narrowHalf(v128.load(words, 16))));
+    words += 32;
+    bits += 16;
+  }
+}
