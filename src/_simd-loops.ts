@@ -33,7 +33,7 @@ const COLUMNS = ZEROS + 8 * SPAN;
 const ROWS = COLUMNS + 8 * SPAN;
 const LANES = ROWS + 8 * (CHUNK + 4);
 const SCRATCH = LANES + 16 * (CHUNK + 4);
-const TILES = SCRATCH + 128;
+export const TILES: number = SCRATCH + 128;
 /** Four rows of a span of doubles. */
 const TILE_ROOM = 4 * 8 * SPAN;
 /** Where the arena starts: after tiles for p, g, m, v and the largest v. */

@@ -12,15 +12,7 @@ import { blockLength, blockRows, STRIP_LENGTH, stripRows } from './_blocks.ts';
 import { fillRandom } from './_random.ts';
 import type { DType, NumericArray } from './dtype.ts';
 import { allocateOwn, freeOwn, type Kernels, type Loops32 } from './kernels.ts';
-import {
-  narrowBfloat16,
-  narrowBfloat16Random,
-  narrowFloat16,
-  narrowFloat16Random,
-  pairsOf,
-  widenBfloat16,
-  widenFloat16,
-} from './low-precision.ts';
+import { narrowBfloat16Random, narrowFloat16Random, pairsOf } from './low-precision.ts';
 
 /** An array of optimizer state: the parameter's own precision, float32 for 16 bits. */
 export type StateArray = Float32Array | Float64Array;
@@ -333,7 +325,7 @@ export class Engine {
   #gradient(task: Task, at: number, n: number): Float32Array {
     if (task.g.BYTES_PER_ELEMENT !== 2) return task.g as Float32Array;
     this.#grow(n);
-    widen(task, task.g as Uint16Array, task.gPairs, at, n, this.#gWords);
+    this.#widen(task, task.g as Uint16Array, task.gPairs, at, n, this.#gWords);
     return this.#gStrip;
   }
 
@@ -341,7 +333,7 @@ export class Engine {
   #weights(task: Task, at: number, n: number): Float32Array {
     if (!isSixteen(task.dtype)) return task.p as Float32Array;
     this.#grow(n);
-    widen(task, task.p as Uint16Array, task.pPairs, at, n, this.#pWords);
+    this.#widen(task, task.p as Uint16Array, task.pPairs, at, n, this.#pWords);
     return this.#pStrip;
   }
 
@@ -356,8 +348,14 @@ export class Engine {
       fillRandom(scalars[KEY0]!, scalars[KEY1]!, scalars[STEP]!, at, n, this.#random);
       if (half) narrowFloat16Random(this.#pWords, n, bits, at, this.#random);
       else narrowBfloat16Random(this.#pWords, n, bits, at, this.#random);
-    } else if (half) narrowFloat16(this.#pWords, n, bits, at);
-    else narrowBfloat16(this.#pWords, n, bits, at);
+    } else if (half) this.kernels.sixteen.narrowFloat16(this.#pWords, n, bits, at);
+    else this.kernels.sixteen.narrowBfloat16(this.#pWords, n, bits, at);
+  }
+
+  #widen(task: Task, bits: Uint16Array, pairs: Uint32Array | null, at: number, n: number, words: Uint32Array): void {
+    const { sixteen } = this.kernels;
+    if (task.dtype === 'float16') sixteen.widenFloat16(bits, pairs, at, n, words);
+    else sixteen.widenBfloat16(bits, pairs, at, n, words);
   }
 
   #grow(n: number): void {
@@ -376,16 +374,4 @@ export class Engine {
     this.#gStrip = new Float32Array(0);
     this.#pStrip = new Float32Array(0);
   }
-}
-
-function widen(
-  task: Task,
-  bits: Uint16Array,
-  pairs: Uint32Array | null,
-  at: number,
-  n: number,
-  words: Uint32Array,
-): void {
-  if (task.dtype === 'float16') widenFloat16(bits, pairs, at, n, words);
-  else widenBfloat16(bits, pairs, at, n, words);
 }

@@ -6,11 +6,20 @@
  */
 import * as loops32 from './_loops.ts';
 import * as loops64 from './_loops64.ts';
+import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './low-precision.ts';
 
 /** The loops for one array type; their meaning, arguments and order of summation are those of `_loops.ts`. */
 export type Loops32 = typeof loops32;
 /** {@link Loops32} for Float64Array. */
 export type Loops64 = typeof loops64;
+
+/** 16-bit numbers to float32 bits and back, rounded to nearest; arguments and bits are those of `low-precision.ts`. */
+export interface LoopsSixteen {
+  readonly widenBfloat16: typeof widenBfloat16;
+  readonly widenFloat16: typeof widenFloat16;
+  readonly narrowBfloat16: typeof narrowBfloat16;
+  readonly narrowFloat16: typeof narrowFloat16;
+}
 
 /**
  * The engine of an optimizer: where its arrays live and which loops work on them. 16-bit parameters are widened block by block and
@@ -47,6 +56,8 @@ export interface Kernels {
   readonly float32: Loops32;
   /** @internal */
   readonly float64: Loops64;
+  /** @internal */
+  readonly sixteen: LoopsSixteen;
 }
 
 function allocate(dtype: 'float32', length: number): Float32Array;
@@ -65,6 +76,7 @@ export const typescriptKernels: Kernels = {
   free() {},
   float32: loops32,
   float64: loops64,
+  sixteen: { widenBfloat16, widenFloat16, narrowBfloat16, narrowFloat16 },
 };
 
 /** An array for an optimizer's own use: in the kernels' memory while there is room, else an ordinary one. */

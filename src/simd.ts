@@ -15,6 +15,7 @@ import { Arena } from './_arena.ts';
 import { options as checkedOptions, integer } from './_check.ts';
 import { simdBytes } from './_simd-bytes.ts';
 import { RESERVED, simdLoops, type WasmLoops } from './_simd-loops.ts';
+import { simdSixteen, type WasmSixteen } from './_simd-sixteen.ts';
 import type { Kernels, Loops64 } from './kernels.ts';
 
 /** Options of {@link simdKernels}. */
@@ -113,6 +114,7 @@ export function simdKernels(options: SimdOptions = {}): Kernels {
     free: (array) => arena.free(array),
     float32: simdLoops(arena, wasmLoops(exports, '32'), 4),
     float64: simdLoops(arena, wasmLoops(exports, '64'), 8) as unknown as Loops64,
+    sixteen: simdSixteen(memory.buffer, exports as unknown as WasmSixteen),
   };
 }
 

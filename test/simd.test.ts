@@ -11,7 +11,15 @@ import {
 import { simdKernels } from 'tensorless/simd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Loops32 } from '../src/kernels.ts';
-import { arrayOf as arrayOfDtype, dtypes, exactly, randomArray, randomNumbers, weightBits } from './_optimizers.ts';
+import {
+  arrayOf as arrayOfDtype,
+  bits,
+  dtypes,
+  exactly,
+  randomArray,
+  randomNumbers,
+  weightBits,
+} from './_optimizers.ts';
 import { arrayOf, camelCase, type Golden, goldenNames, readGolden } from './golden.ts';
 
 console.log(`seed ${process.env.SEED}`);
@@ -173,6 +181,56 @@ describe.each(Object.keys(calls))('the loop %s has the bits of the TypeScript lo
         compare(call, dtype, rows, cols, rows + cols, false, Array<Place>(5).fill(place));
       }
     }
+  });
+});
+
+describe('16-bit numbers', () => {
+  const types = ['Bfloat16', 'Float16'] as const;
+  const strip = (length: number): Uint32Array => {
+    const array = kernels.allocate('float32', length);
+    return new Uint32Array(array.buffer, array.byteOffset, length);
+  };
+
+  it.each(types)('%s: every bit pattern is widened as by the TypeScript loop', (type) => {
+    const all = Uint16Array.from({ length: 65536 }, (_, i) => i);
+    const expected = new Uint32Array(65536);
+    typescriptKernels.sixteen[`widen${type}`](all, null, 0, 65536, expected);
+    const got = strip(65536);
+    kernels.sixteen[`widen${type}`](all, null, 0, 65536, got);
+    expect(bits(got)).toBe(bits(expected));
+  });
+
+  it.each(types)('%s: every upper half, with lower halves at and beside each tie, is narrowed likewise', (type) => {
+    const lower = [0, 1, 0xfff, 0x1000, 0x1001, 0x1fff, 0x2000, 0x2fff, 0x3000, 0x3001, 0x7fff, 0x8000, 0x8001, 0xffff];
+    const words = strip(65536);
+    for (const low of lower) {
+      for (let i = 0; i < 65536; i++) words[i] = i * 65536 + low;
+      const expected = new Uint16Array(65536);
+      typescriptKernels.sixteen[`narrow${type}`](words, 65536, expected, 0);
+      const got = new Uint16Array(65536);
+      kernels.sixteen[`narrow${type}`](words, 65536, got, 0);
+      expect(bits(got)).toBe(bits(expected));
+    }
+  });
+
+  it.each(types)('%s: any length, anywhere, touching nothing beside it', (type) => {
+    fc.assert(
+      fc.property(fc.nat(40), fc.nat(9), fc.boolean(), fc.nat(), (length, at, inside, seed) => {
+        const random = randomNumbers(seed);
+        const halves = Uint16Array.from({ length: length + 20 }, () => 32768 * (random() + 1));
+        const words = inside ? strip(length + 9) : new Uint32Array(length + 9);
+        words.fill(7);
+        kernels.sixteen[`widen${type}`](halves, null, at, length, words);
+        const expected = new Uint32Array(length + 9).fill(7);
+        typescriptKernels.sixteen[`widen${type}`](halves, null, at, length, expected);
+        expect(bits(words)).toBe(bits(expected));
+        const got = halves.slice().fill(5);
+        kernels.sixteen[`narrow${type}`](words, length, got, at);
+        const back = halves.slice().fill(5);
+        typescriptKernels.sixteen[`narrow${type}`](expected, length, back, at);
+        expect(bits(got)).toBe(bits(back));
+      }),
+    );
   });
 });
 

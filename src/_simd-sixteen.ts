@@ -1,0 +1,60 @@
+/**
+ * Widening and narrowing of 16-bit arrays in WebAssembly. The 16-bit numbers always come through a tile, as no such array can be allocated; the
+ * float32 numbers are a strip in the module's memory, else the TypeScript loops do it. Stochastic rounding is left to those: it is its random bits
+ * that take the time.
+ */
+import { TILES } from './_simd-loops.ts';
+import type { LoopsSixteen } from './kernels.ts';
+import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './low-precision.ts';
+
+type Convert = (from: number, to: number, length: number) => void;
+
+/** What `assembly/index.ts` exports for 16 bits. */
+export interface WasmSixteen {
+  readonly widenBfloat16: Convert;
+  readonly widenFloat16: Convert;
+  readonly narrowBfloat16: Convert;
+  readonly narrowFloat16: Convert;
+}
+
+/** Elements of a tile; a multiple of 8. */
+const PIECE = 16384;
+
+/** The conversions on one memory. */
+export function simdSixteen(buffer: ArrayBuffer, wasm: WasmSixteen): LoopsSixteen {
+  const halves = new Uint16Array(buffer);
+  const tile = TILES / 2;
+
+  function widen(convert: Convert, otherwise: LoopsSixteen['widenBfloat16']): LoopsSixteen['widenBfloat16'] {
+    return (bits, pairs, at, length, out) => {
+      if (out.buffer !== buffer) return otherwise(bits, pairs, at, length, out);
+      const whole = length - (length % 8);
+      for (let k = 0; k < whole; k += PIECE) {
+        const n = Math.min(PIECE, whole - k);
+        halves.set(bits.subarray(at + k, at + k + n), tile);
+        convert(TILES, out.byteOffset + 4 * k, n);
+      }
+      if (whole < length) otherwise(bits, null, at + whole, length - whole, out.subarray(whole));
+    };
+  }
+
+  function narrow(convert: Convert, otherwise: LoopsSixteen['narrowBfloat16']): LoopsSixteen['narrowBfloat16'] {
+    return (words, length, bits, at) => {
+      if (words.buffer !== buffer) return otherwise(words, length, bits, at);
+      const whole = length - (length % 8);
+      for (let k = 0; k < whole; k += PIECE) {
+        const n = Math.min(PIECE, whole - k);
+        convert(words.byteOffset + 4 * k, TILES, n);
+        bits.set(halves.subarray(tile, tile + n), at + k);
+      }
+      if (whole < length) otherwise(words.subarray(whole), length - whole, bits, at + whole);
+    };
+  }
+
+  return {
+    widenBfloat16: widen(wasm.widenBfloat16, widenBfloat16),
+    widenFloat16: widen(wasm.widenFloat16, widenFloat16),
+    narrowBfloat16: narrow(wasm.narrowBfloat16, narrowBfloat16),
+    narrowFloat16: narrow(wasm.narrowFloat16, narrowFloat16),
+  };
+}
