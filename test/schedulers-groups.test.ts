@@ -101,7 +101,7 @@ describe('options that do not go together', () => {
     [
       'one of several curves that gives no factor',
       () => new T.LambdaLR(optimizerWith([0.1, 0.2]), [T.constant(), () => -1]),
-      /curve\[1\]/,
+      /curve of group 1 must/,
     ],
     [
       'as many curves as there are no groups',

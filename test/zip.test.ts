@@ -175,11 +175,10 @@ describe('readZip', () => {
     ],
     [
       'a size into the directory',
-      changed(
-        (_, { view, directory }) => (
-          view.setUint32(directory + 20, 4000, true), view.setUint32(directory + 24, 4000, true)
-        ),
-      ),
+      changed((_, { view, directory }) => {
+        view.setUint32(directory + 20, 4000, true);
+        view.setUint32(directory + 24, 4000, true);
+      }),
       /reach into the directory/,
     ],
     ['two names', changed((bytes) => (bytes[32] = 0x7a)), /another name/],
