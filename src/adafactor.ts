@@ -207,6 +207,8 @@ function prepareMeasure(slot: Slot, stateOf: StateOf): void {
   else {
     const rowAverage = stateArrayOf(formula, slot, 'exp_avg_sq_row', stateOf);
     const colAverage = stateArrayOf(formula, slot, 'exp_avg_sq_col', stateOf);
+    // The means over an empty dimension are not numbers; there is nothing to update either.
+    if (parameter.data.length === 0) return;
     for (let matrix = 0; matrix < task.lead; matrix++) factor(task, matrix, rowAverage, colAverage);
   }
 }
