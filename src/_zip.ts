@@ -92,7 +92,8 @@ function findDirectory(bytes: Uint8Array, view: DataView): Directory {
     ['size', 0xffffffff],
     ['offset', 0xffffffff],
   ] as const) {
-    if (classic[key] !== Math.min(wide[key], limit))
+    // A field of all ones says "see the other record".
+    if (classic[key] !== limit && classic[key] !== wide[key])
       fail(`the two end records disagree about the directory's ${key}: ${classic[key]} and ${wide[key]}`);
   }
   return wide;

@@ -396,6 +396,21 @@ describe.each(sixteen)(
       expect(new Set(runs.flat()).size).toBe(8);
     });
 
+    it('draws by the element’s number in the whole parameter, however it is cut into blocks', () => {
+      // Longer than a strip and than a block of the matrix.
+      const [rows, cols] = [300, 100];
+      const patterns = [[rows * cols], [rows, cols]].map((shape) => {
+        const data = to(new Float32Array(rows * cols).fill(1));
+        const parameter = new Parameter(data, shape, { dtype: name, name: 'w' });
+        parameter.grad = new Float32Array(rows * cols).fill(-1);
+        make([parameter], ulp / 2, { rounding: 'stochastic' }).step();
+        return data;
+      });
+      expect(bits(patterns[1]!)).toBe(bits(patterns[0]!));
+      const pieces = Array.from({ length: 30 }, (_, i) => bits(patterns[0]!.slice(i * 1000, (i + 1) * 1000)));
+      expect(new Set(pieces).size).toBe(30);
+    });
+
     it('resumes to the same bits, by the seed and step of the state dict', () => {
       const whole = ones(100);
       const options = { rounding: 'stochastic', seed: 2 ** 40 + 5 };

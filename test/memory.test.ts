@@ -1,4 +1,6 @@
 /** What an optimizer keeps, and that a step in the middle of a run takes no memory that grows with the weights. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { Adafactor, AdamW, type DType, Parameter, type StateTensor } from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import { arrayOf, dtypes } from './_optimizers.ts';
@@ -106,5 +108,31 @@ describe('a steady-state step makes under 64 bytes of buffers, whatever the size
   it('and the counter counts: a copy of the weights would be seen', () => {
     expect(bufferBytes(() => void new Float32Array(1000))).toBe(4000);
     expect(bufferBytes(() => void new Float32Array([1, 2, 3]))).toBe(12);
+  });
+});
+
+describe('a gradient that the caller drops after its update', () => {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+
+  it.each(['step', 'stepParameter', 'a refused step'] as const)('is freed: %s', async (method) => {
+    const parameter = new Parameter(arrayOf('bfloat16', new Float32Array(4096).fill(1)), [64, 64], {
+      dtype: 'bfloat16',
+    });
+    const optimizer = new AdamW([parameter]);
+    const dropped = (() => {
+      const gradient = new Uint16Array(4096);
+      if (method === 'a refused step') gradient[7] = 0x7fc0;
+      parameter.grad = gradient;
+      if (method === 'stepParameter') optimizer.stepParameter(parameter);
+      else if (method === 'step') optimizer.step();
+      else expect(() => optimizer.step()).toThrow('index 7');
+      parameter.grad = null;
+      return [new WeakRef(gradient), new WeakRef(gradient.buffer)];
+    })();
+    // A WeakRef's target lives at least until the end of the turn that made it.
+    await new Promise((resolve) => setImmediate(resolve));
+    collectGarbage();
+    expect(dropped.map((ref) => ref.deref())).toEqual([undefined, undefined]);
   });
 });

@@ -1,4 +1,12 @@
-import { Adafactor, AdamW, type Optimizer, Parameter } from 'tensorless';
+import {
+  Adafactor,
+  AdamW,
+  type Optimizer,
+  Parameter,
+  type SavedGroup,
+  type StateTensor,
+  type StateValue,
+} from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import { arrayOf, camelCase, type Golden, type GoldenArray, goldenNames, numbersOf, readGolden } from './golden.ts';
 
@@ -106,6 +114,36 @@ describe.each(goldenNames)('%s, as PyTorch recorded it', (name) => {
     const { state: _, ...ours } = state;
     expect(JSON.parse(JSON.stringify(ours.param_groups))).toEqual(golden.state_dict.param_groups);
     expect(Object.keys(ours.param_groups[0]!)).toEqual(Object.keys(golden.state_dict.param_groups[0]!));
+  });
+
+  it('loads PyTorch’s state dict, 0-d tensors and all, and goes on with it', () => {
+    const tensors = (value: GoldenArray | number): StateValue =>
+      typeof value === 'number' ? value : { ...value, data: arrayOf(value) };
+    const entries = Object.entries(golden.state_dict.state).map(
+      ([index, entry]): [string, Record<string, StateValue>] => [
+        index,
+        Object.fromEntries(Object.entries(entry).map(([key, value]) => [key, tensors(value)])),
+      ],
+    );
+    const theirs = { state: Object.fromEntries(entries), param_groups: golden.state_dict.param_groups as SavedGroup[] };
+    const parameters = golden.params.map(
+      ({ array }) => new Parameter(arrayOf(array), array.shape, { dtype: array.dtype }),
+    );
+    const fresh = golden.optimizer.endsWith('Adafactor') ? new Adafactor(parameters) : new AdamW(parameters);
+    fresh.loadStateDict(theirs);
+    const loaded = fresh.stateDict();
+    expect(JSON.parse(JSON.stringify(loaded.param_groups))).toEqual(golden.state_dict.param_groups);
+    for (const [index, entry] of entries) {
+      for (const [key, value] of Object.entries(entry)) {
+        const ours = loaded.state[index]![key];
+        if (typeof value === 'number') expect(ours).toBe(value);
+        else if (typeof ours === 'number') expect(ours).toBe((value as StateTensor).data[0]);
+        else expect(ours).toEqual(value);
+      }
+    }
+    for (const parameter of parameters) parameter.grad = parameter.data.slice();
+    expect(() => fresh.step()).not.toThrow();
+    expect(fresh.stateDict().state[0]!.step).toBe((loaded.state[0]!.step as number) + 1);
   });
 
   if (golden.lr !== undefined)
