@@ -25,6 +25,9 @@ export class Arena {
   readonly #freed = new WeakSet<FloatArray>();
   /** Arrays (or views of them) found live since the last `free`: one look-up instead of a search per call. */
   #known = new WeakSet<FloatArray>();
+  /** The last two of them: a loop works on a few arrays, and a comparison costs less than a look-up (20 ns). */
+  #last: FloatArray | null = null;
+  #before: FloatArray | null = null;
 
   constructor(buffer: ArrayBuffer, start: number, bytes: number) {
     this.buffer = buffer;
@@ -84,6 +87,7 @@ export class Arena {
     this.#live.delete(array);
     this.#freed.add(array);
     this.#known = new WeakSet();
+    this.#last = this.#before = null;
     const after = this.#free.findIndex(({ from }) => from > block.from);
     const at = after < 0 ? this.#free.length : after;
     const left = this.#free[at - 1];
@@ -109,6 +113,7 @@ export class Arena {
 
   /** Whether the array is in this memory. Throws when it is but was freed: something else may live there now. */
   holds(array: FloatArray): boolean {
+    if (array === this.#last || array === this.#before) return true;
     if (array.buffer !== this.buffer) return false;
     if (!this.#known.has(array)) {
       if (!this.#isLive(array)) {
@@ -118,6 +123,8 @@ export class Arena {
       }
       this.#known.add(array);
     }
+    this.#before = this.#last;
+    this.#last = array;
     return true;
   }
 

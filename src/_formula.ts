@@ -71,3 +71,10 @@ export const nonNegative: OptionCheck = (name, value) => number(name, value, { m
 
 /** true or false. */
 export const flag: OptionCheck = (name, value) => boolean(name, value);
+
+/** The state array of a key: looked up before its spec is made, as from the second step on it is there. */
+export function stateArrayOf(formula: Formula, slot: Slot, key: string, stateOf: StateOf): StateArray {
+  const found = slot.arrays.get(key);
+  if (found !== undefined) return found;
+  return stateOf(slot, formula.stateSpecs(slot.parameter, slot.group).find((spec) => spec.key === key)!);
+}

@@ -16,6 +16,7 @@ import {
   type Slot,
   type StateOf,
   type StateSpec,
+  stateArrayOf,
 } from './_formula.ts';
 import { pow } from './_math.ts';
 import {
@@ -201,16 +202,11 @@ function prepareMeasure(slot: Slot, stateOf: StateOf): void {
   scalars[EPS] = (group.eps as [number, number])[0];
   scalars[KEEP] = 1 - (group.weightDecay as number) * lr;
 
-  const specs = formula.stateSpecs(parameter, group);
-  const array = (key: string): StateArray | null => {
-    const spec = specs.find((candidate) => candidate.key === key);
-    return spec === undefined ? null : stateOf(slot, spec);
-  };
-  task.m = array('exp_avg');
-  if (task.kind === 'vector') task.v = array('exp_avg_sq');
+  task.m = group.beta1 === null ? null : stateArrayOf(formula, slot, 'exp_avg', stateOf);
+  if (task.kind === 'vector') task.v = stateArrayOf(formula, slot, 'exp_avg_sq', stateOf);
   else {
-    const rowAverage = array('exp_avg_sq_row')!;
-    const colAverage = array('exp_avg_sq_col')!;
+    const rowAverage = stateArrayOf(formula, slot, 'exp_avg_sq_row', stateOf);
+    const colAverage = stateArrayOf(formula, slot, 'exp_avg_sq_col', stateOf);
     // The means over an empty dimension are not numbers; there is nothing to update either.
     if (parameter.data.length === 0) return;
     for (let matrix = 0; matrix < task.lead; matrix++) factor(task, matrix, rowAverage, colAverage);

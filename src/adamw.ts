@@ -7,7 +7,7 @@
  * @module
  */
 import { number, show } from './_check.ts';
-import { type Formula, flag, nonNegative, type StateSpec } from './_formula.ts';
+import { type Formula, flag, nonNegative, type StateSpec, stateArrayOf } from './_formula.ts';
 import { pow } from './_math.ts';
 import { BETA2, createTask, EPS, KEEP, KEEP_AFTER, REST1, REST2, SCALE, SIGN, total, WEIGH } from './_tasks.ts';
 import { Optimizer } from './optimizer.ts';
@@ -98,7 +98,7 @@ const formula: Formula = {
   },
 
   prepare(slot, pass, stateOf) {
-    const { task, group, parameter, step } = slot;
+    const { task, group, step } = slot;
     const { scalars } = task;
     if (pass === 0) {
       scalars[WEIGH] = 0;
@@ -118,10 +118,9 @@ const formula: Formula = {
     scalars[REST2] = 1 - beta2;
     scalars[KEEP] = correct ? keep : 1;
     scalars[KEEP_AFTER] = correct ? 1 : keep;
-    const specs = formula.stateSpecs(parameter, group);
-    task.m = stateOf(slot, specs[0]!);
-    task.v = stateOf(slot, specs[1]!);
-    task.largest = specs[2] === undefined ? null : stateOf(slot, specs[2]);
+    task.m = stateArrayOf(formula, slot, 'exp_avg', stateOf);
+    task.v = stateArrayOf(formula, slot, 'exp_avg_sq', stateOf);
+    task.largest = group.amsgrad === true ? stateArrayOf(formula, slot, 'max_exp_avg_sq', stateOf) : null;
   },
 };
 

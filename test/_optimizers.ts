@@ -12,7 +12,9 @@ import {
   type Params,
   toBfloat16,
   toFloat16,
+  typescriptKernels,
 } from 'tensorless';
+import { simdKernels } from 'tensorless/simd';
 
 export interface OptimizerCase {
   readonly name: string;
@@ -45,6 +47,23 @@ export const dtypes: readonly DType[] = ['float32', 'float64', 'bfloat16', 'floa
 export const cases: readonly (OptimizerCase & { readonly dtype: DType })[] = optimizers.flatMap((optimizer) =>
   dtypes.map((dtype) => ({ ...optimizer, dtype })),
 );
+
+/** The engines, which must give the same bits. */
+export const engines = [
+  { engine: 'typescript', kernels: typescriptKernels },
+  { engine: 'simd', kernels: simdKernels() },
+] as const;
+
+/** {@link cases} on every engine. */
+export const engineCases: readonly (OptimizerCase & { readonly dtype: DType; readonly engine: string })[] =
+  engines.flatMap(({ engine, kernels }) =>
+    cases.map((one) => ({
+      ...one,
+      engine,
+      make: (params: Params, options?: CommonOptions & Record<string, unknown>) =>
+        one.make(params, { kernels, ...options }),
+    })),
+  );
 
 /** One shape of every rank that is treated differently, with lengths that leave rows and columns over. */
 export const shapes: readonly (readonly number[])[] = [[], [5], [3, 4], [2, 5, 3]];

@@ -3,8 +3,8 @@ import { GradientAccumulator, type Optimizer, Parameter } from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import {
   arrayOf,
-  cases,
   dtypes,
+  engineCases,
   exactly,
   model,
   numbersOf,
@@ -39,7 +39,7 @@ function descend(
   }
 }
 
-describe.each(cases)('$name in $dtype', ({ make, dtype }) => {
+describe.each(engineCases)('$name in $dtype on $engine kernels', ({ make, dtype }) => {
   it('converges on a quadratic, in every rank', () => {
     const parameters = model(dtype);
     const targets = model(dtype, 2).map((target) => Float64Array.from(numbersOf(dtype, target.data)));

@@ -11,6 +11,13 @@
  * - Root, sum and quotient of float32 numbers are formed in float32; the TypeScript loops round the double results. Rounding twice is
  *   harmless here, as 53 >= 2 · 24 + 2 (Figueroa 1995, "When is double rounding innocuous?"), subnormal quotients included.
  *
+ * Measured, the least of 40 runs, in nanoseconds per element (Node 20.20, AMD EPYC of family 25, model 17, one thread, arrays of 64 KiB in this memory): sumSquares 0.26,
+ * reduce 0.24, measure 0.25, apply 0.34, applyMomentum 0.64, measureVector 0.67, applyVector 1.9, adam 1.5. Tried and refused:
+ * - reduce with four columns at a time: 0.30 to 0.32 instead of 0.24.
+ * - apply without the product where keep is 1: 0.32 instead of 0.34, for a second loop.
+ * - 16-byte loads and a shuffle instead of two 8-byte loads in adam: no gain (1.72).
+ * - adam with the products with sign and keepAfter also where these are 1: 1.7 instead of 1.5. Root and quotient take 0.35.
+ * - fused multiply-add and relaxed SIMD: other bits.
  */
 
 // ---------------------------------------------------------------- two elements as doubles
