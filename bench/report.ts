@@ -103,6 +103,32 @@ ${stateTable()}
 `;
 }
 
+interface Point {
+  readonly name: string;
+  readonly side: number;
+  readonly cost: number;
+}
+
+/** Names at the right ends of their lines, moved apart where they would touch. */
+function labels(points: readonly Point[], plot: { scale(name: 'x' | 'y' | 'color'): Plot.Scale | undefined }): string {
+  const [x, y, color] = (['x', 'y', 'color'] as const).map((name) => plot.scale(name)!);
+  const ends = [...new Set(points.map(({ name }) => name))].map(
+    (name) => points.findLast((point) => point.name === name)!,
+  );
+  const right = Math.max(...points.map(({ side }) => x!.apply(side) as number)) + 12;
+  let above = Number.NEGATIVE_INFINITY;
+  return ends
+    .map((point) => ({ ...point, at: y!.apply(point.cost) as number }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ name, side, at }) => {
+      above = Math.max(at, above + 15);
+      const from = (x!.apply(side) as number) + 4;
+      const ink = color!.apply(name) as string;
+      return `<path d="M${from.toFixed(1)},${at.toFixed(1)}L${(right - 3).toFixed(1)},${above.toFixed(1)}" stroke="${ink}" stroke-opacity="0.4" fill="none"/><text x="${right.toFixed(1)}" y="${above.toFixed(1)}" dy="0.35em" text-anchor="start" fill="${ink}" font-family="system-ui, sans-serif" font-size="12">${name}</text>`;
+    })
+    .join('');
+}
+
 /** Cost over size, one line a contestant. */
 export function chart(sections: readonly Section[]): string {
   const points = sections
@@ -120,37 +146,22 @@ export function chart(sections: readonly Section[]): string {
       document,
       width,
       height: 360,
-      marginRight: 230,
+      marginRight: 250,
       marginLeft: 48,
       marginBottom: 36,
       style: { color: '#1f2328', fontFamily: 'system-ui, sans-serif', fontSize: '12px', overflow: 'visible' },
-      color: { scheme: 'Observable10' },
+      color: { scheme: 'Tableau10' },
       x: { type: 'log', base: 2, label: 'side of the matrix →', tickFormat: 'd' },
       y: { type: 'log', label: `↑ ${heading}: ns per element`, grid: true, tickFormat: '~g' },
       marks: [
         Plot.line(own, { x: 'side', y: 'cost', stroke: 'name', strokeWidth: 1.8 }),
         Plot.dot(own, { x: 'side', y: 'cost', fill: 'name', r: 3 }),
-        Plot.text(
-          own,
-          Plot.dodgeY(
-            'middle',
-            Plot.selectLast({
-              x: 'side',
-              y: 'cost',
-              z: 'name',
-              text: 'name',
-              fill: 'name',
-              textAnchor: 'start',
-              dx: 8,
-            }),
-          ),
-        ),
       ],
     });
     const text = svg.outerHTML.replace(/-?\d+\.\d{4,}/g, (number: string) =>
       String(Math.round(Number(number) * 100) / 100),
     );
-    return text.replace('<svg ', `<svg y="${12 + i * 380}" `);
+    return text.replace('<svg ', `<svg y="${12 + i * 380}" `).replace(/<\/svg>$/, `${labels(own, svg)}</svg>`);
   });
   const height = 24 + panels.length * 380;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" aria-label="Cost per element over matrix size">
