@@ -59,8 +59,15 @@ describe('the documentation site', () => {
       if (!request.url().startsWith(site.url) && !request.url().startsWith('data:')) outside.push(request.url());
     });
     await page.goto(site.url);
-    await page.keyboard.press('/');
-    await page.keyboard.type('accumulating');
+    // The page's script may come after the page: a key pressed before it is lost.
+    const input = page.locator('#tsd-search-input');
+    await expect
+      .poll(async () => {
+        if (!(await input.isVisible())) await page.keyboard.press('/');
+        return input.isVisible();
+      })
+      .toBe(true);
+    await input.pressSequentially('accumulating');
     await page.locator('#tsd-search-results li').first().waitFor();
     expect(await page.locator('#tsd-search-results').innerText()).toMatch(/accumulat/i);
     expect(outside).toEqual([]);
