@@ -18,7 +18,11 @@ interface Block {
 /** Hands out `bytes` of `buffer` from `start`, first fit. */
 export class Arena {
   readonly buffer: ArrayBuffer;
+  /** The function that users call, for messages. */
+  readonly #owner: string;
   readonly #bytes: number;
+  /** Every array in the memory is taken as live: in a worker, whose caller has checked them. */
+  readonly #trusted: boolean;
   /** Sorted by place, no two adjacent. */
   #free: Block[];
   readonly #live = new Map<FloatArray, Block>();
@@ -29,8 +33,10 @@ export class Arena {
   #last: FloatArray | null = null;
   #before: FloatArray | null = null;
 
-  constructor(buffer: ArrayBuffer, start: number, bytes: number) {
+  constructor(owner: string, buffer: ArrayBuffer, start: number, bytes: number, trusted = false) {
+    this.#owner = owner;
     this.buffer = buffer;
+    this.#trusted = trusted;
     this.#bytes = bytes;
     this.#free = bytes === 0 ? [] : [{ from: start, to: start + bytes }];
   }
@@ -38,10 +44,10 @@ export class Arena {
   allocate(dtype: 'float32' | 'float64', length: number): FloatArray {
     if (dtype !== 'float32' && dtype !== 'float64') {
       throw new TypeError(
-        `simdKernels().allocate: dtype must be "float32" or "float64", got ${show(dtype)}; keep 16-bit arrays in a Uint16Array, they are copied`,
+        `${this.#owner}().allocate: dtype must be "float32" or "float64", got ${show(dtype)}; keep 16-bit arrays in a Uint16Array, they are copied`,
       );
     }
-    integer('simdKernels().allocate: length', length);
+    integer(`${this.#owner}().allocate: length`, length);
     const size = sizeFor(dtype, length);
     const place = this.#free.findIndex((hole) => hole.to - hole.from >= size);
     if (place < 0) throw this.#full(dtype, length, size);
@@ -67,8 +73,8 @@ export class Arena {
     }
     const pieces = left === largest ? '' : `, ${largest} in one piece`;
     return new RangeError(
-      `simdKernels().allocate: ${dtype} times ${length} needs ${size} bytes, but of the arena's ${this.#bytes} only ${left} are free${pieces}; ` +
-        `ask for more with simdKernels({ arenaBytes: ${this.#bytes - left + size} }) or more, free what is no longer used, or use an ordinary array`,
+      `${this.#owner}().allocate: ${dtype} times ${length} needs ${size} bytes, but of the arena's ${this.#bytes} only ${left} are free${pieces}; ` +
+        `ask for more with ${this.#owner}({ arenaBytes: ${this.#bytes - left + size} }) or more, free what is no longer used, or use an ordinary array`,
     );
   }
 
@@ -99,7 +105,7 @@ export class Arena {
   }
 
   #notLive(array: unknown): Error {
-    const where = 'simdKernels().free';
+    const where = `${this.#owner}().free`;
     if (this.#freed.has(array as FloatArray)) return new Error(`${where}: this array was freed already; free it once`);
     if (ArrayBuffer.isView(array) && array.buffer === this.buffer) {
       return new RangeError(
@@ -115,10 +121,11 @@ export class Arena {
   holds(array: FloatArray): boolean {
     if (array === this.#last || array === this.#before) return true;
     if (array.buffer !== this.buffer) return false;
+    if (this.#trusted) return true;
     if (!this.#known.has(array)) {
       if (!this.#isLive(array)) {
         throw new Error(
-          `simdKernels: ${show(array)} was freed and is still in use; free an array after its last step, or make a new Parameter with a new array`,
+          `${this.#owner}: ${show(array)} was freed and is still in use; free an array after its last step, or make a new Parameter with a new array`,
         );
       }
       this.#known.add(array);

@@ -27,17 +27,17 @@ const CHUNK = 1024;
 /** Bytes of a tile, unless four rows have more: still in the cache when worked on. 16 KiB made a copied Adafactor step of 2048² 6 % slower, 64 and 128 KiB no faster (Node 20.20). */
 const TILE = 32768;
 
-/** The fixed places, by their byte addresses; 0 is none of them. */
-const ZEROS = 1024;
-const COLUMNS = ZEROS + 8 * SPAN;
-const ROWS = COLUMNS + 8 * SPAN;
-const LANES = ROWS + 8 * (CHUNK + 4);
-const SCRATCH = LANES + 16 * (CHUNK + 4);
-export const TILES: number = SCRATCH + 128;
+/** The fixed places of one instance, by their byte distance from its base; 0 is none of them. */
+const ZEROS_AT = 1024;
+const COLUMNS_AT = ZEROS_AT + 8 * SPAN;
+const ROWS_AT = COLUMNS_AT + 8 * SPAN;
+const LANES_AT = ROWS_AT + 8 * (CHUNK + 4);
+const SCRATCH_AT = LANES_AT + 16 * (CHUNK + 4);
+export const TILES_AT: number = SCRATCH_AT + 128;
 /** Four rows of a span of doubles. */
 const TILE_ROOM = 4 * 8 * SPAN;
-/** Where the arena starts: after tiles for p, g, m, v and the largest v. */
-export const RESERVED: number = Math.ceil((TILES + 5 * TILE_ROOM) / 65536) * 65536;
+/** Bytes of all these places, with tiles for p, g, m, v and the largest v: the arena comes after them. */
+export const RESERVED: number = Math.ceil((TILES_AT + 5 * TILE_ROOM) / 65536) * 65536;
 
 /** Float64 arrays go where the types say Float32Array: all loops have one shape. */
 type Floats = Float32Array;
@@ -50,9 +50,15 @@ function copy(from: Floats, fromAt: number, to: Floats, toAt: number, length: nu
   else to.set(fromAt === 0 && from.length === length ? from : from.subarray(fromAt, fromAt + length), toAt);
 }
 
-/** The loops over arrays with `width` bytes per element. */
-export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8): Loops32 {
+/** The loops over arrays with `width` bytes per element, with their fixed places from `base`. */
+export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: number): Loops32 {
   const { buffer } = arena;
+  const ZEROS = base + ZEROS_AT;
+  const COLUMNS = base + COLUMNS_AT;
+  const ROWS = base + ROWS_AT;
+  const LANES = base + LANES_AT;
+  const SCRATCH = base + SCRATCH_AT;
+  const TILES = base + TILES_AT;
   const doubles = new Float64Array(buffer);
   const memory = (width === 4 ? new Float32Array(buffer) : doubles) as Floats;
   const lanesAt = LANES / 8;

@@ -3,7 +3,7 @@
  * float32 numbers are a strip in the module's memory, else the TypeScript loops do it. Stochastic rounding is left to those: it is its random bits
  * that take the time.
  */
-import { TILES } from './_simd-loops.ts';
+import { TILES_AT } from './_simd-loops.ts';
 import type { LoopsSixteen } from './kernels.ts';
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './low-precision.ts';
 
@@ -20,8 +20,9 @@ export interface WasmSixteen {
 /** Elements of a tile; a multiple of 8. */
 const PIECE = 16384;
 
-/** The conversions on one memory. */
-export function simdSixteen(buffer: ArrayBuffer, wasm: WasmSixteen): LoopsSixteen {
+/** The conversions on one memory, with their tile among the fixed places from `base`. */
+export function simdSixteen(buffer: ArrayBuffer, wasm: WasmSixteen, base: number): LoopsSixteen {
+  const TILES = base + TILES_AT;
   const halves = new Uint16Array(buffer);
   const tile = TILES / 2;
 

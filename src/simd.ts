@@ -13,10 +13,9 @@
  */
 import { Arena } from './_arena.ts';
 import { options as checkedOptions, integer } from './_check.ts';
-import { simdBytes } from './_simd-bytes.ts';
-import { RESERVED, simdLoops, type WasmLoops } from './_simd-loops.ts';
-import { simdSixteen, type WasmSixteen } from './_simd-sixteen.ts';
-import type { Kernels, Loops64 } from './kernels.ts';
+import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine } from './_simd-engine.ts';
+import { RESERVED } from './_simd-loops.ts';
+import type { Kernels } from './kernels.ts';
 
 /** Options of {@link simdKernels}. */
 export interface SimdOptions {
@@ -27,44 +26,8 @@ export interface SimdOptions {
   arenaBytes?: number;
 }
 
-/** The part of the WebAssembly JavaScript API that is used; its types are in the DOM library, which Node's programs do not have. */
-interface WebAssemblyApi {
-  readonly Memory: new (descriptor: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer };
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (
-    module: object,
-    imports: { env: { memory: object } },
-  ) => { readonly exports: Record<string, (...args: number[]) => void> };
-  validate(bytes: Uint8Array): boolean;
-}
-
-const PAGE = 65536;
-/** What a 32-bit address reaches. */
-const MOST_PAGES = 65536;
 const DEFAULT_ARENA = 64 * 2 ** 20;
 const REPAIR = 'leave the kernels option out, which gives the TypeScript loops and the same bits';
-
-/** Compiled at the first call; instances share it. */
-let compiled: object | undefined;
-
-function compile(api: WebAssemblyApi | undefined): object {
-  if (typeof api?.Module !== 'function' || typeof api.validate !== 'function') {
-    throw new Error(`simdKernels: this runtime has no WebAssembly; ${REPAIR}`);
-  }
-  const bytes = Uint8Array.from(atob(simdBytes), (character) => character.charCodeAt(0));
-  if (!api.validate(bytes)) {
-    throw new Error(`simdKernels: this runtime's WebAssembly has no SIMD (fixed-width, 128 bits); ${REPAIR}`);
-  }
-  try {
-    return new api.Module(bytes);
-  } catch (cause) {
-    throw new Error(
-      `simdKernels: this runtime refuses to compile WebAssembly (${cause instanceof Error ? cause.message : String(cause)}); ` +
-        `in a page, allow it in the Content-Security-Policy with script-src 'wasm-unsafe-eval', or ${REPAIR}`,
-      { cause },
-    );
-  }
-}
 
 /**
  * Kernels in WebAssembly SIMD, with a memory of their own whose size is fixed here.
@@ -80,23 +43,11 @@ function compile(api: WebAssemblyApi | undefined): object {
 export function simdKernels(options: SimdOptions = {}): Kernels {
   const { arenaBytes = DEFAULT_ARENA } = checkedOptions('simdKernels', options, ['arenaBytes']);
   const bytes = integer('simdKernels: arenaBytes', arenaBytes, { min: 0, max: MOST_PAGES * PAGE - RESERVED });
-  const api = (globalThis as unknown as { WebAssembly?: WebAssemblyApi }).WebAssembly;
-  compiled ??= compile(api);
-  const { Memory, Instance } = api!;
+  compileSimd('simdKernels', false, REPAIR);
   // Counted in whole lines, so that the last one is not lost.
   const room = Math.min(Math.ceil(bytes / 64) * 64, MOST_PAGES * PAGE - RESERVED);
-  const pages = Math.ceil((RESERVED + room) / PAGE);
-  let memory: { readonly buffer: ArrayBuffer };
-  try {
-    memory = new Memory({ initial: pages, maximum: pages });
-  } catch (cause) {
-    throw new RangeError(
-      `simdKernels: the system gives no memory of ${pages * PAGE} bytes; ask for less with arenaBytes, arrays elsewhere are worked on too`,
-      { cause },
-    );
-  }
-  const { exports } = new Instance(compiled, { env: { memory } });
-  const arena = new Arena(memory.buffer, RESERVED, room);
+  const memory = makeMemory('simdKernels', Math.ceil((RESERVED + room) / PAGE), false);
+  const arena = new Arena('simdKernels', memory.buffer, RESERVED, room);
 
   function allocate(dtype: 'float32', length: number): Float32Array;
   function allocate(dtype: 'float64', length: number): Float64Array;
@@ -112,21 +63,6 @@ export function simdKernels(options: SimdOptions = {}): Kernels {
       arena.holds(array);
     },
     free: (array) => arena.free(array),
-    float32: simdLoops(arena, wasmLoops(exports, '32'), 4),
-    float64: simdLoops(arena, wasmLoops(exports, '64'), 8) as unknown as Loops64,
-    sixteen: simdSixteen(memory.buffer, exports as unknown as WasmSixteen),
-  };
-}
-
-function wasmLoops(exports: Record<string, (...args: number[]) => void>, bits: '32' | '64'): WasmLoops {
-  return {
-    reduce: exports[`reduce${bits}`]!,
-    measure: exports[`measure${bits}`]!,
-    apply: exports[`apply${bits}`]!,
-    applyMomentum: exports[`applyMomentum${bits}`]!,
-    sumSquares: exports[`sumSquares${bits}`]!,
-    measureVector: exports[`measureVector${bits}`]!,
-    applyVector: exports[`applyVector${bits}`]!,
-    adam: exports[`adam${bits}`]!,
+    ...simdEngine(memory, arena, 0, false),
   };
 }

@@ -1,7 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { generate, target } from '../src/assembly/build.ts';
+import { importShared } from '../src/_simd-engine.ts';
+import { compile, generate, target } from '../src/assembly/build.ts';
 
 it('src/_simd-bytes.ts is src/assembly/index.ts compiled (else: npm run build:simd)', async () => {
   expect(readFileSync(target, 'utf8')).toBe(await generate());
+});
+
+it('one byte makes it the module that the compiler writes for a shared memory', async () => {
+  const bytes = await compile(false);
+  importShared(bytes);
+  expect(Buffer.from(bytes).equals(Buffer.from(await compile(true)))).toBe(true);
 });
