@@ -2,7 +2,7 @@
  * What tells one optimizer from another: its options, its state and its update rule. Everything else is in `optimizer.ts`.
  */
 import { boolean, number } from './_check.ts';
-import type { StateArray, Task } from './_tasks.ts';
+import type { Scratch, StateArray, Task } from './_tasks.ts';
 import type { StateValue } from './dtype.ts';
 import type { ParamGroup } from './param-group.ts';
 import type { Parameter } from './parameter.ts';
@@ -52,16 +52,19 @@ export interface Formula {
   checkGroup(where: string, group: Readonly<Record<string, unknown>>, construction: boolean): void;
   /** Refuses a foreign key's value under which PyTorch would compute something else. */
   checkForeign(label: string, key: string, value: unknown, group: Readonly<Record<string, unknown>>): void;
-  createTask(parameter: Parameter): Task;
+  /** A parameter's task, with scratch memory from `scratch`. */
+  createTask(parameter: Parameter, scratch: Scratch): Task;
   /** The state arrays of a parameter under a group's options, in the order of PyTorch's state dict. */
   stateSpecs(parameter: Parameter, group: ParamGroup): StateSpec[];
   /** Passes over the blocks. The first writes no weight and no state, so that a step can still be refused after it. */
   readonly passes: number;
+  /** Gives the task its state arrays, allocated where the slot has none yet. Comes before the second pass. */
+  bind(slot: Slot, stateOf: StateOf): void;
   /**
    * What comes before a pass: the scalars it needs and, from the second pass on, the state that its sums change. The step is counted
    * before the second pass.
    */
-  prepare(slot: Slot, pass: number, stateOf: StateOf): void;
+  prepare(slot: Slot, pass: number): void;
   /** The sum of G² that the first pass found, over the whole parameter. */
   gradientSum(slot: Slot): number;
 }

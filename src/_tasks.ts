@@ -71,8 +71,17 @@ export interface Task {
 
 const none = new Float64Array(0);
 
+/** Makes scratch memory: zeros, which every thread of the engine reaches. */
+export type Scratch = (length: number) => Float64Array;
+
 /** A task of the given shape; its gradient, state and scalars are set before each step. */
-export function createTask(kind: Task['kind'], p: NumericArray, shape: readonly number[], dtype: DType): Task {
+export function createTask(
+  kind: Task['kind'],
+  p: NumericArray,
+  shape: readonly number[],
+  dtype: DType,
+  scratch: Scratch,
+): Task {
   const matrix = kind === 'matrix';
   const cols = matrix ? shape.at(-1)! : p.length;
   const rows = matrix ? shape.at(-2)! : 1;
@@ -89,10 +98,10 @@ export function createTask(kind: Task['kind'], p: NumericArray, shape: readonly 
     unit,
     blocksEach,
     blocks: empty ? 0 : lead * blocksEach,
-    scalars: new Float64Array(SCALARS),
-    partials: new Float64Array(empty ? 0 : 2 * lead * blocksEach),
-    rowFactor: matrix ? new Float64Array(lead * rows) : none,
-    colFactor: matrix ? new Float64Array(lead * cols) : none,
+    scalars: scratch(SCALARS),
+    partials: scratch(empty ? 0 : 2 * lead * blocksEach),
+    rowFactor: matrix ? scratch(lead * rows) : none,
+    colFactor: matrix ? scratch(lead * cols) : none,
     p,
     g: p,
     pPairs: isSixteen(dtype) ? pairsOf(p as Uint16Array) : null,
@@ -120,6 +129,28 @@ export function total(task: Task, which: 0 | 1): number {
   let sum = 0;
   for (let b = which; b < task.partials.length; b += 2) sum += task.partials[b]!;
   return sum;
+}
+
+/** Adds the column sums that {@link Engine.runBlock} left, in block order. */
+export function foldColumns(task: Task, columns: Float64Array): void {
+  const { cols, colFactor, blocksEach, blocks } = task;
+  if (task.kind !== 'matrix' || blocksEach === 1) return;
+  colFactor.fill(0);
+  for (let block = 0; block < blocks; block++) {
+    const at = Math.floor(block / blocksEach) * cols;
+    const from = block * cols;
+    for (let j = 0; j < cols; j++) colFactor[at + j]! += columns[from + j]!;
+  }
+}
+
+/** Elements of the parameter. */
+export function elementsOf({ p }: Task): number {
+  return p.length;
+}
+
+/** Whether this pass updates weights and what belongs to them; it is the last one. */
+export function writesWeights({ kind }: Task, pass: number): boolean {
+  return pass === (kind === 'adam' ? 1 : 2);
 }
 
 /** Whether the values are stored in 16 bits and computed in float32. */
@@ -155,6 +186,21 @@ export class Engine {
         if (pass === 0) this.#reduceAndFold(task, block);
         else this.matrixBlock(task, pass, block);
       } else this.flatBlock(task, pass, block);
+    }
+  }
+
+  /**
+   * One pass over one block, in any order and on any thread. Column sums of a matrix of several blocks go into `columns`, a row of them per
+   * block, for {@link foldColumns}.
+   */
+  runBlock(task: Task, pass: number, block: number, columns: Float64Array): void {
+    if (task.kind !== 'matrix') this.flatBlock(task, pass, block);
+    else if (pass > 0) this.matrixBlock(task, pass, block);
+    else {
+      const sums = task.blocksEach === 1 ? task.colFactor : columns;
+      const at = block * task.cols;
+      sums.fill(0, at, at + task.cols);
+      this.reduceBlock(task, block, sums, at);
     }
   }
 

@@ -14,7 +14,6 @@ import {
   nonNegative,
   type OptionCheck,
   type Slot,
-  type StateOf,
   type StateSpec,
   stateArrayOf,
 } from './_formula.ts';
@@ -156,9 +155,9 @@ const formula: Formula = {
 
   checkForeign() {},
 
-  createTask(parameter) {
+  createTask(parameter, scratch) {
     const { data, shape, dtype } = parameter;
-    return createTask(isMatrix(parameter) ? 'matrix' : 'vector', data, shape, dtype);
+    return createTask(isMatrix(parameter) ? 'matrix' : 'vector', data, shape, dtype, scratch);
   },
 
   stateSpecs(parameter, group) {
@@ -181,15 +180,25 @@ const formula: Formula = {
     return sum;
   },
 
-  prepare(slot, pass, stateOf) {
+  bind(slot, stateOf) {
+    const { task, group } = slot;
+    task.m = group.beta1 === null ? null : stateArrayOf(formula, slot, 'exp_avg', stateOf);
+    if (task.kind === 'vector') task.v = stateArrayOf(formula, slot, 'exp_avg_sq', stateOf);
+    else {
+      stateArrayOf(formula, slot, 'exp_avg_sq_row', stateOf);
+      stateArrayOf(formula, slot, 'exp_avg_sq_col', stateOf);
+    }
+  },
+
+  prepare(slot, pass) {
     if (pass === 0) slot.task.scalars[WEIGH] = 1;
-    else if (pass === 1) prepareMeasure(slot, stateOf);
+    else if (pass === 1) prepareMeasure(slot);
     else prepareApply(slot);
   },
 };
 
 /** After the sums over G and P: the learning rate, the second moment, and for a matrix the factors of 1 / V̂. */
-function prepareMeasure(slot: Slot, stateOf: StateOf): void {
+function prepareMeasure(slot: Slot): void {
   const { task, group, parameter } = slot;
   const { scalars } = task;
   slot.rms = rootMeanSquare(total(task, 1), parameter);
@@ -202,15 +211,11 @@ function prepareMeasure(slot: Slot, stateOf: StateOf): void {
   scalars[EPS] = (group.eps as [number, number])[0];
   scalars[KEEP] = 1 - (group.weightDecay as number) * lr;
 
-  task.m = group.beta1 === null ? null : stateArrayOf(formula, slot, 'exp_avg', stateOf);
-  if (task.kind === 'vector') task.v = stateArrayOf(formula, slot, 'exp_avg_sq', stateOf);
-  else {
-    const rowAverage = stateArrayOf(formula, slot, 'exp_avg_sq_row', stateOf);
-    const colAverage = stateArrayOf(formula, slot, 'exp_avg_sq_col', stateOf);
-    // The means over an empty dimension are not numbers; there is nothing to update either.
-    if (parameter.data.length === 0) return;
-    for (let matrix = 0; matrix < task.lead; matrix++) factor(task, matrix, rowAverage, colAverage);
-  }
+  // The means over an empty dimension are not numbers; there is nothing to update either.
+  if (task.kind === 'vector' || parameter.data.length === 0) return;
+  const rowAverage = slot.arrays.get('exp_avg_sq_row')!;
+  const colAverage = slot.arrays.get('exp_avg_sq_col')!;
+  for (let matrix = 0; matrix < task.lead; matrix++) factor(task, matrix, rowAverage, colAverage);
 }
 
 /** After the sum over U: the clip, which divides by RMS(U) / d where that is more than 1 (paper, section 6). */

@@ -77,9 +77,9 @@ const formula: Formula = {
     }
   },
 
-  createTask(parameter) {
+  createTask(parameter, scratch) {
     const { data, shape, dtype } = parameter;
-    return createTask('adam', data, shape, dtype);
+    return createTask('adam', data, shape, dtype, scratch);
   },
 
   stateSpecs({ shape }, group) {
@@ -97,7 +97,14 @@ const formula: Formula = {
     return total(slot.task, 0);
   },
 
-  prepare(slot, pass, stateOf) {
+  bind(slot, stateOf) {
+    const { task, group } = slot;
+    task.m = stateArrayOf(formula, slot, 'exp_avg', stateOf);
+    task.v = stateArrayOf(formula, slot, 'exp_avg_sq', stateOf);
+    task.largest = group.amsgrad === true ? stateArrayOf(formula, slot, 'max_exp_avg_sq', stateOf) : null;
+  },
+
+  prepare(slot, pass) {
     const { task, group, step } = slot;
     const { scalars } = task;
     if (pass === 0) {
@@ -118,9 +125,6 @@ const formula: Formula = {
     scalars[REST2] = 1 - beta2;
     scalars[KEEP] = correct ? keep : 1;
     scalars[KEEP_AFTER] = correct ? 1 : keep;
-    task.m = stateArrayOf(formula, slot, 'exp_avg', stateOf);
-    task.v = stateArrayOf(formula, slot, 'exp_avg_sq', stateOf);
-    task.largest = group.amsgrad === true ? stateArrayOf(formula, slot, 'max_exp_avg_sq', stateOf) : null;
   },
 };
 

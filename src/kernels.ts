@@ -6,6 +6,7 @@
  */
 import * as loops32 from './_loops.ts';
 import * as loops64 from './_loops64.ts';
+import type { Scratch, Task } from './_tasks.ts';
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './low-precision.ts';
 
 /** The loops for one array type; their meaning, arguments and order of summation are those of `_loops.ts`. */
@@ -58,6 +59,35 @@ export interface Kernels {
   readonly float64: Loops64;
   /** @internal */
   readonly sixteen: LoopsSixteen;
+  /** Scratch memory of a task; default `new Float64Array`. @internal */
+  readonly scratch?: Scratch;
+  /** Where `stepAsync` spreads its work. Default: it is done at once. @internal */
+  readonly threads?: Threads;
+}
+
+/** The passes of one step, over several tasks. @internal */
+export interface Passes {
+  /** Ranges of tasks to take through all later passes one after the other, so that a range's arrays are still in the caches. */
+  readonly batches: readonly (readonly [from: number, to: number])[];
+  /** Runs one pass over the tasks of a range. */
+  run(pass: number, from: number, to: number): Promise<void>;
+}
+
+/** Several threads for one step. @internal */
+export interface Threads {
+  /**
+   * Does `work`, which runs passes over `tasks`; the calls of several optimizers wait for one another.
+   *
+   * @throws TornStepError after `work` where a thread ended while it wrote weights.
+   */
+  run(owner: Owner, tasks: readonly Task[], work: (passes: Passes) => Promise<void>): Promise<void>;
+  /** Forgets what the threads know of an optimizer. */
+  forget(owner: Owner): void;
+}
+
+/** Whose tasks they are, and how a message names one. @internal */
+export interface Owner {
+  describe(task: Task): string;
 }
 
 function allocate(dtype: 'float32', length: number): Float32Array;

@@ -22,7 +22,7 @@ import {
   setGradient,
 } from './_tasks.ts';
 import type { OptimizerStateDict, StateValue } from './dtype.ts';
-import { allocateOwn, freeOwn, type Kernels, typescriptKernels } from './kernels.ts';
+import { allocateOwn, freeOwn, type Kernels, type Owner, type Passes, typescriptKernels } from './kernels.ts';
 import { firstNonFinite, NonFiniteGradientError } from './non-finite.ts';
 import type { ParamGroup, ParamGroupInput, Params } from './param-group.ts';
 import { checkedGradient, label, Parameter, sizeOf } from './parameter.ts';
@@ -45,6 +45,14 @@ export abstract class Optimizer {
   #stepCalls = 0;
   #skippedSteps = 0;
   #disposed = false;
+  /** A `stepAsync` is under way. */
+  #busy = false;
+  readonly #owner: Owner = {
+    describe: (task) => {
+      const slot = [...this.#slots.values()].find((one) => one.task === task);
+      return slot === undefined ? 'a parameter' : label(slot.parameter, slot.index);
+    },
+  };
 
   /** @internal */
   protected constructor(formula: Formula, params: Params, options: unknown) {
@@ -68,25 +76,46 @@ export abstract class Optimizer {
    * @throws TypeError or RangeError, naming the parameter or option, when a gradient or a group's option does not fit.
    */
   step(closure?: () => number): number | undefined {
-    this.#checkAlive('step');
-    if (closure !== undefined && typeof closure !== 'function') {
-      throw new TypeError(
-        `${this.#rules.name}.step: closure must be a function that returns the loss, got ${show(closure)}`,
-      );
-    }
-    const loss = closure?.();
     const where = `${this.#rules.name}.step`;
+    this.#checkAlive('step');
+    checkClosure(where, closure);
+    const loss = closure?.();
     try {
-      for (let i = 0; i < this.paramGroups.length; i++) {
-        const group = this.paramGroups[i]!;
-        this.#rules.checkLive(where, group, i);
-        for (const parameter of group.params) {
-          if (parameter.grad !== null) this.#activate(where, this.#slotOf(where, parameter));
-        }
-      }
+      this.#activateAll(where);
       this.#update(where);
     } finally {
       this.#deactivate();
+    }
+    return loss;
+  }
+
+  /**
+   * {@link Optimizer.step}, on all threads of the kernels (`parallelKernels`); with other kernels it is done before this returns. The bits are
+   * those of `step`. Until it has settled, gradients and weights must be left alone, and the optimizer's other methods refuse.
+   *
+   * @param closure - Called first; computes the gradients and returns the loss, or a promise of it.
+   * @returns What closure returned.
+   * @throws TornStepError when a worker ended while it wrote weights: it names them; everything else was applied. Otherwise as `step`.
+   */
+  async stepAsync(closure?: () => number | Promise<number>): Promise<number | undefined> {
+    const where = `${this.#rules.name}.stepAsync`;
+    this.#checkAlive('stepAsync');
+    checkClosure(where, closure);
+    const loss = await closure?.();
+    this.#checkAlive('stepAsync');
+    this.#busy = true;
+    try {
+      this.#activateAll(where);
+      const { threads } = this.#kernels;
+      if (threads === undefined) this.#update(where);
+      else {
+        for (const slot of this.#active) this.#formula.bind(slot, this.#stateOf);
+        const tasks = this.#active.map((slot) => slot.task);
+        await threads.run(this.#owner, tasks, (passes) => this.#updateTogether(where, passes));
+      }
+    } finally {
+      this.#deactivate();
+      this.#busy = false;
     }
     return loss;
   }
@@ -107,6 +136,7 @@ export abstract class Optimizer {
     }
     try {
       this.#activate(where, slot);
+      this.#checkArrays();
       this.#update(where);
     } finally {
       this.#deactivate();
@@ -141,7 +171,9 @@ export abstract class Optimizer {
   /** Gives the memory back that the kernels hold for the state; the optimizer is unusable afterwards. */
   dispose(): void {
     if (this.#disposed) return;
+    this.#checkAlive('dispose');
     this.#disposed = true;
+    this.#kernels.threads?.forget(this.#owner);
     this.#engine.dispose();
     for (const slot of this.#slots.values()) {
       for (const array of slot.arrays.values()) freeOwn(this.#kernels, array);
@@ -290,6 +322,26 @@ export abstract class Optimizer {
     return this.#slots.get(parameter);
   }
 
+  /** Every parameter that has a gradient, after the check of its group. */
+  #activateAll(where: string): void {
+    for (let i = 0; i < this.paramGroups.length; i++) {
+      const group = this.paramGroups[i]!;
+      this.#rules.checkLive(where, group, i);
+      for (const parameter of group.params) {
+        if (parameter.grad !== null) this.#activate(where, this.#slotOf(where, parameter));
+      }
+    }
+    this.#checkArrays();
+  }
+
+  /** Refuses arrays that were freed. */
+  #checkArrays(): void {
+    for (const { task } of this.#active) {
+      if (!(task.p instanceof Uint16Array)) this.#kernels.checkLive(task.p);
+      if (!(task.g instanceof Uint16Array)) this.#kernels.checkLive(task.g);
+    }
+  }
+
   #activate(where: string, slot: Slot): void {
     setGradient(slot.task, checkedGradient(slot.parameter, this.#called(where, slot))!);
     this.#active.push(slot);
@@ -297,10 +349,38 @@ export abstract class Optimizer {
 
   /** Updates the active parameters, all or none. */
   #update(where: string): void {
-    const refused = this.#refuses(where, this.#active);
-    this.#stepCalls++;
-    if (refused) this.#skippedSteps++;
-    else for (const slot of this.#active) this.#advance(slot);
+    let skip = false;
+    for (const slot of this.#active) {
+      this.#prepareFirst(slot);
+      this.#engine.run(slot.task, 0);
+      skip = this.#refuses(where, slot) || skip;
+    }
+    if (!this.#counts(skip)) return;
+    for (const slot of this.#active) {
+      this.#formula.bind(slot, this.#stateOf);
+      this.#advance(slot);
+      for (let pass = 1; pass < this.#formula.passes; pass++) {
+        this.#formula.prepare(slot, pass);
+        this.#engine.run(slot.task, pass);
+      }
+    }
+  }
+
+  /** {@link Optimizer.#update} with each pass over many parameters at once. */
+  async #updateTogether(where: string, passes: Passes): Promise<void> {
+    const active = this.#active;
+    for (const slot of active) this.#prepareFirst(slot);
+    await passes.run(0, 0, active.length);
+    let skip = false;
+    for (const slot of active) skip = this.#refuses(where, slot) || skip;
+    if (!this.#counts(skip)) return;
+    for (const slot of active) this.#advance(slot);
+    for (const [from, to] of passes.batches) {
+      for (let pass = 1; pass < this.#formula.passes; pass++) {
+        for (let i = from; i < to; i++) this.#formula.prepare(active[i]!, pass);
+        await passes.run(pass, from, to);
+      }
+    }
   }
 
   #deactivate(): void {
@@ -308,28 +388,28 @@ export abstract class Optimizer {
     this.#active.length = 0;
   }
 
-  /** Whether a non-finite gradient among these has the step left out; throws where one is to be refused. */
-  #refuses(where: string, active: readonly Slot[]): boolean {
-    let skip = false;
-    for (const { task } of active) {
-      if (!(task.p instanceof Uint16Array)) this.#kernels.checkLive(task.p);
-      if (!(task.g instanceof Uint16Array)) this.#kernels.checkLive(task.g);
-    }
-    for (const slot of active) {
-      const policy = slot.group.nonFinite;
-      slot.task.scalars[CHECK] = policy === 'propagate' ? 0 : 1;
-      this.#formula.prepare(slot, 0, this.#stateOf);
-      this.#engine.run(slot.task, 0);
-      if (policy === 'propagate' || Number.isFinite(this.#formula.gradientSum(slot))) continue;
-      if (policy === 'skip') skip = true;
-      else {
-        const [index, value] = firstNonFinite(slot.task.g, slot.parameter);
-        throw new NonFiniteGradientError(where, slot.parameter, slot.index, index, value);
-      }
-    }
-    return skip;
+  #prepareFirst(slot: Slot): void {
+    slot.task.scalars[CHECK] = slot.group.nonFinite === 'propagate' ? 0 : 1;
+    this.#formula.prepare(slot, 0);
   }
 
+  /** Whether this gradient has the step left out, as it is not finite; throws where it is to be refused. */
+  #refuses(where: string, slot: Slot): boolean {
+    const policy = slot.group.nonFinite;
+    if (policy === 'propagate' || Number.isFinite(this.#formula.gradientSum(slot))) return false;
+    if (policy === 'skip') return true;
+    const [index, value] = firstNonFinite(slot.task.g, slot.parameter);
+    throw new NonFiniteGradientError(where, slot.parameter, slot.index, index, value);
+  }
+
+  /** Counts a step that was not refused; whether it is to be done. */
+  #counts(skip: boolean): boolean {
+    this.#stepCalls++;
+    if (skip) this.#skippedSteps++;
+    return !skip;
+  }
+
+  /** Counts a parameter's step and sets the scalars that depend on it in all optimizers. */
   #advance(slot: Slot): void {
     slot.step++;
     const { scalars, dtype } = slot.task;
@@ -340,10 +420,6 @@ export abstract class Optimizer {
       scalars[STOCHASTIC] = 1;
       scalars[KEY0] = key0!;
       scalars[KEY1] = key1!;
-    }
-    for (let pass = 1; pass < this.#formula.passes; pass++) {
-      this.#formula.prepare(slot, pass, this.#stateOf);
-      this.#engine.run(slot.task, pass);
     }
   }
 
@@ -374,7 +450,9 @@ export abstract class Optimizer {
   }
 
   #checkAlive(method: string): void {
-    if (this.#disposed) throw new Error(`${this.#rules.name}.${method}: this optimizer was disposed; make a new one`);
+    const { name } = this.#rules;
+    if (this.#disposed) throw new Error(`${name}.${method}: this optimizer was disposed; make a new one`);
+    if (this.#busy) throw new Error(`${name}.${method}: a stepAsync of this optimizer is under way; await it first`);
   }
 
   /** Adds all groups or, when one is refused, none. */
@@ -384,7 +462,7 @@ export abstract class Optimizer {
     refuseOverlap(this.#rules.name, [...seen]);
     for (const group of groups) {
       for (const parameter of group.params) {
-        const task = this.#formula.createTask(parameter);
+        const task = this.#formula.createTask(parameter, this.#kernels.scratch ?? newScratch);
         const index = this.#slots.size;
         this.#slots.set(parameter, {
           parameter,
@@ -400,6 +478,15 @@ export abstract class Optimizer {
     }
     this.paramGroups.push(...groups);
   }
+}
+
+function newScratch(length: number): Float64Array {
+  return new Float64Array(length);
+}
+
+function checkClosure(where: string, closure: unknown): void {
+  if (closure === undefined || typeof closure === 'function') return;
+  throw new TypeError(`${where}: closure must be a function that returns the loss, got ${show(closure)}`);
 }
 
 interface LoadedState {

@@ -1,0 +1,506 @@
+/**
+ * The calling thread's side of `parallelKernels`: its workers, the plans they were told of, and the passes of a step, of which this thread does its
+ * share. It never waits for a worker to begin: whatever nobody has claimed it does itself.
+ */
+import { Engine, elementsOf, foldColumns, type Task, writesWeights } from './_tasks.ts';
+import {
+  CALLER,
+  claim,
+  DONE,
+  FIRST_WORKER,
+  finish,
+  holder,
+  itemState,
+  NEXT,
+  NOBODY,
+  PASS,
+  type Plan,
+  pack,
+  packArrays,
+  runItem,
+  SERIAL,
+  STEP,
+  type StartMessage,
+  type StepMessage,
+  TO,
+  type WireArrays,
+  type WirePlan,
+  WORDS,
+} from './_threads.ts';
+import type { NumericArray } from './dtype.ts';
+import type { Kernels, Owner, Passes, Threads } from './kernels.ts';
+
+/** What is used of a worker: a `Worker` of browsers, Deno or Bun, or of `node:worker_threads`. */
+export interface WorkerLike {
+  /** Sends a message. */
+  postMessage(message: unknown): void;
+  /** Ends it at once. */
+  terminate(): unknown;
+  /** Listens, in Node's manner. */
+  on?(event: string, listener: (value: unknown) => void): unknown;
+  /** Listens, in the manner of browsers. */
+  addEventListener?(event: string, listener: (event: unknown) => void): unknown;
+  /** Node: lets the process end although the worker lives. */
+  unref?(): unknown;
+}
+
+/** A worker ended while it wrote weights: those it names may be half updated, everything else of the step was applied. */
+export class TornStepError extends Error {
+  override readonly name: string = 'TornStepError';
+  /** Each range of elements that may be half updated: which parameter, and from where to where in its data. */
+  readonly torn: readonly { readonly parameter: string; readonly from: number; readonly to: number }[];
+
+  /** @internal */
+  constructor(torn: TornStepError['torn']) {
+    const ranges = torn.map(({ parameter, from, to }) => `${parameter}, elements ${from} to ${to - 1}`).join('; ');
+    super(
+      `stepAsync: a worker ended while it wrote ${ranges}. These may be half updated, everything else of this step was applied; ` +
+        'go on from the last checkpoint to be exact. The next step works.',
+    );
+    this.torn = torn;
+  }
+}
+
+interface Member {
+  readonly worker: WorkerLike;
+  ready: boolean;
+  dead: boolean;
+  /** Plans it was told of. */
+  readonly plans: Set<number>;
+}
+
+/** A plan and what the workers know of it. */
+interface KnownPlan extends Plan {
+  readonly id: number;
+  /** First item of each task, and one past the last; where small tasks share an item, that of the first. */
+  readonly firstItem: readonly number[];
+  readonly batches: readonly (readonly [from: number, to: number])[];
+  /** Tasks with an array that no other thread reaches. */
+  readonly own: readonly boolean[];
+  readonly elements: number;
+  /** The arrays of each task as the workers know them. */
+  readonly sent: (readonly (NumericArray | null)[])[];
+}
+
+/** Elements of an item, unless one block has more. */
+const ITEM = 32768;
+/** Elements of a batch, unless one task has more: a gradient of 8 MiB is still in the caches when it is read again. */
+const BATCH = 2 ** 21;
+/** A step over fewer elements is over before a worker has woken up. */
+const LEAST = 2 ** 17;
+/** Milliseconds to look at a worker's item without letting the event loop run. */
+const SPIN = 1;
+
+/** Whether other threads reach the array. */
+function isShared(array: NumericArray | null): boolean {
+  return array === null || Object.prototype.toString.call(array.buffer) === '[object SharedArrayBuffer]';
+}
+
+/** Zeros that all threads reach. */
+export function sharedDoubles(length: number): Float64Array {
+  return new Float64Array(new SharedArrayBuffer(8 * length));
+}
+
+/** The part of the runtime that {@link turn} uses; its types differ between Node and browsers. */
+interface Turns {
+  setImmediate?: (callback: () => void) => void;
+  MessageChannel: new () => {
+    readonly port1: { onmessage: (() => void) | null; close(): void };
+    readonly port2: { postMessage(message: unknown): void };
+  };
+}
+
+/** One turn of the event loop; a timer would wait for milliseconds. */
+function turn(): Promise<void> {
+  const { setImmediate, MessageChannel } = globalThis as unknown as Turns;
+  return new Promise((resolve) => {
+    if (setImmediate !== undefined) setImmediate(resolve);
+    else {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => {
+        port1.close();
+        resolve();
+      };
+      port2.postMessage(null);
+    }
+  });
+}
+
+/** The workers of one `parallelKernels`. */
+export class Crew implements Threads {
+  readonly #engine: Engine;
+  readonly #memory: ArrayBuffer | null;
+  readonly #words = new Int32Array(new SharedArrayBuffer(4 * WORDS));
+  readonly #members: Member[] = [];
+  readonly #createWorker: () => WorkerLike;
+  readonly #startMessage: (who: number) => StartMessage['simd'];
+  readonly #plans = new WeakMap<Owner, KnownPlan>();
+  readonly #columns = new WeakMap<Task, Float64Array>();
+  /** Optimizers that were dropped without `dispose`. */
+  readonly #dropped = new FinalizationRegistry<number>((id) => this.#forgotten.push(id));
+  #forgotten: number[] = [];
+  #ids = 0;
+  #serial = 0;
+  #step = 0;
+  #replacements = 0;
+  #closed = false;
+  /** Steps wait for one another. */
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(
+    kernels: Kernels,
+    memory: ArrayBuffer | null,
+    createWorker: () => WorkerLike,
+    simdOf: (who: number) => StartMessage['simd'],
+  ) {
+    this.#engine = new Engine(kernels);
+    this.#memory = memory;
+    this.#createWorker = createWorker;
+    this.#startMessage = simdOf;
+  }
+
+  /** Threads that work now: this one and the workers that are alive. */
+  get size(): number {
+    return 1 + this.#members.filter(({ ready, dead }) => ready && !dead).length;
+  }
+
+  /** Starts so many workers; rejects, and ends them all, where one does not. */
+  async start(workers: number, patience: number): Promise<void> {
+    try {
+      await Promise.all(Array.from({ length: workers }, (_, i) => this.#hire(i, patience)));
+    } catch (error) {
+      this.#dismiss();
+      throw error;
+    }
+  }
+
+  #hire(place: number, patience: number): Promise<void> {
+    const worker = this.#createWorker();
+    const member: Member = { worker, ready: false, dead: false, plans: new Set() };
+    this.#members[place] = member;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => lose(`no answer within ${patience / 1000} s; does createWorker start tensorless/parallel-worker?`),
+        patience,
+      );
+      const lose = (why: string): void => {
+        clearTimeout(timer);
+        if (member.dead) return;
+        member.dead = true;
+        if (!this.#closed && member.ready) {
+          console.warn(
+            `parallelKernels: a worker ended (${why}); the others go on, and the next step starts a new one`,
+          );
+        }
+        worker.terminate();
+        reject(new Error(`parallelKernels: a worker did not start: ${why}`));
+      };
+      const hear = (answer: unknown): void => {
+        clearTimeout(timer);
+        if (answer === 'ready') {
+          member.ready = true;
+          worker.unref?.();
+          resolve();
+        } else lose(String(answer));
+      };
+      if (worker.on !== undefined) {
+        worker.on('message', hear);
+        worker.on('error', (error) => lose(String(error)));
+        worker.on('exit', (code) => lose(`exit status ${code}`));
+      } else {
+        worker.addEventListener?.('message', (event) => hear((event as { data: unknown }).data));
+        worker.addEventListener?.('error', (event) => lose((event as { message?: string }).message ?? 'error'));
+      }
+      const message: StartMessage = {
+        words: this.#words,
+        who: FIRST_WORKER + place,
+        simd: this.#startMessage(FIRST_WORKER + place),
+      };
+      worker.postMessage(message);
+    });
+  }
+
+  #dismiss(): void {
+    this.#closed = true;
+    for (const { worker } of this.#members) worker.terminate();
+    for (const member of this.#members) member.dead = true;
+  }
+
+  /** Ends the workers, after the step at hand. */
+  async close(): Promise<void> {
+    await this.#last;
+    this.#dismiss();
+  }
+
+  async run(owner: Owner, tasks: readonly Task[], work: (passes: Passes) => Promise<void>): Promise<void> {
+    const before = this.#last;
+    let release = (): void => {};
+    this.#last = new Promise((resolve) => {
+      release = resolve;
+    });
+    await before;
+    const torn: { task: Task; from: number; to: number }[] = [];
+    try {
+      this.#replaceDead();
+      const plan = this.#planOf(owner, tasks);
+      const helped = plan.elements >= LEAST && this.size > 1;
+      if (helped) this.#announce(plan);
+      await work({
+        batches: plan.batches,
+        run: (pass, from, to) => this.#pass(plan, pass, from, to, helped, torn),
+      });
+    } finally {
+      Atomics.store(this.#words, STEP, 0);
+      this.#nextSerial();
+      release();
+    }
+    if (torn.length > 0) {
+      throw new TornStepError(torn.map(({ task, from, to }) => ({ parameter: owner.describe(task), from, to })));
+    }
+  }
+
+  forget(owner: Owner): void {
+    const plan = this.#plans.get(owner);
+    if (plan === undefined) return;
+    this.#plans.delete(owner);
+    this.#dropped.unregister(owner);
+    this.#forgotten.push(plan.id);
+  }
+
+  /** A worker that ended is replaced, though not for ever: something may end every one of them. */
+  #replaceDead(): void {
+    for (const [place, member] of this.#members.entries()) {
+      if (!member.dead || this.#closed || this.#replacements >= 3 * this.#members.length) continue;
+      this.#replacements++;
+      // The step at hand does not wait for it.
+      this.#hire(place, 30_000).catch((error: Error) => console.warn(error.message));
+    }
+  }
+
+  #nextSerial(): void {
+    this.#serial = (this.#serial + 1) & 0x1ffffff;
+    Atomics.store(this.#words, SERIAL, this.#serial);
+    Atomics.notify(this.#words, SERIAL);
+  }
+
+  #planOf(owner: Owner, tasks: readonly Task[]): KnownPlan {
+    const own = tasks.map(({ p, g, m, v, largest }) => ![p, g, m, v, largest].every(isShared));
+    const known = this.#plans.get(owner);
+    if (
+      known !== undefined &&
+      known.tasks.length === tasks.length &&
+      known.tasks.every((task, i) => task === tasks[i] && known.own[i] === own[i])
+    ) {
+      return known;
+    }
+    this.forget(owner);
+    const plan = this.#newPlan(tasks, own);
+    this.#plans.set(owner, plan);
+    this.#dropped.register(owner, plan.id, owner);
+    return plan;
+  }
+
+  #newPlan(tasks: readonly Task[], own: readonly boolean[]): KnownPlan {
+    const firstUnit = new Int32Array(tasks.length + 1);
+    const taskOf: number[] = [];
+    const items: number[] = [];
+    const firstItem: number[] = [];
+    const batches: [number, number][] = [];
+    let batch = 0;
+    let item = ITEM;
+    let elements = 0;
+    for (const [i, task] of tasks.entries()) {
+      const size = elementsOf(task);
+      elements += size;
+      if (batches.length === 0 || batch + size > BATCH) {
+        batches.push([i, i + 1]);
+        batch = 0;
+        item = ITEM;
+      } else batches.at(-1)![1] = i + 1;
+      batch += size;
+      firstUnit[i] = taskOf.length;
+      firstItem.push(items.length);
+      for (let block = 0; !own[i] && block < task.blocks; block++) {
+        const each = size / task.blocks;
+        if (item + each > ITEM) {
+          items.push(taskOf.length);
+          item = 0;
+        }
+        item += each;
+        taskOf.push(i);
+      }
+    }
+    firstUnit[tasks.length] = taskOf.length;
+    firstItem.push(items.length);
+    return {
+      id: ++this.#ids,
+      tasks: [...tasks],
+      columns: tasks.map((task) => this.#columnsOf(task)),
+      firstUnit,
+      taskOf: Int32Array.from(taskOf),
+      items: Int32Array.from([...items, taskOf.length]),
+      states: new Int32Array(new SharedArrayBuffer(4 * items.length)),
+      firstItem,
+      batches,
+      own,
+      elements,
+      sent: [],
+    };
+  }
+
+  #columnsOf(task: Task): Float64Array {
+    let columns = this.#columns.get(task);
+    if (columns === undefined) {
+      columns = sharedDoubles(task.kind === 'matrix' && task.blocksEach > 1 ? task.blocks * task.cols : 0);
+      this.#columns.set(task, columns);
+    }
+    return columns;
+  }
+
+  /** Tells the workers that a step begins, and what they do not know of it yet. */
+  #announce(plan: KnownPlan): void {
+    this.#step = (this.#step % 0x7fffffff) + 1;
+    Atomics.store(this.#words, STEP, this.#step);
+    const changes: [number, WireArrays][] = [];
+    for (const [i, task] of plan.tasks.entries()) {
+      const { g, m, v, largest } = task;
+      const sent = plan.sent[i];
+      if (sent !== undefined && sent[0] === g && sent[1] === m && sent[2] === v && sent[3] === largest) continue;
+      plan.sent[i] = [g, m, v, largest];
+      if (!plan.own[i]) changes.push([i, packArrays(task, this.#memory)]);
+    }
+    const forget = this.#forgotten;
+    this.#forgotten = [];
+    for (const { worker, ready, dead, plans } of this.#members) {
+      if (dead || !ready) continue;
+      const news = !plans.has(plan.id);
+      plans.add(plan.id);
+      for (const id of forget) plans.delete(id);
+      const message: StepMessage = {
+        step: this.#step,
+        id: plan.id,
+        plan: news ? this.#wirePlan(plan) : null,
+        changes: news ? [] : changes,
+        forget,
+      };
+      worker.postMessage(message);
+    }
+  }
+
+  #wirePlan({ tasks, own, columns, firstUnit, taskOf, items, states }: KnownPlan): WirePlan {
+    const none = new Float32Array(0);
+    return {
+      tasks: tasks.map((task, i) => {
+        // What a worker never does need not reach it, and could not.
+        if (own[i]) return { ...task, p: none, g: none, m: null, v: null, largest: null, pPairs: null, gPairs: null };
+        return {
+          ...task,
+          pPairs: null,
+          gPairs: null,
+          p: pack(task.p, this.#memory),
+          ...packArrays(task, this.#memory),
+        };
+      }),
+      columns,
+      firstUnit,
+      taskOf,
+      items,
+      states,
+    };
+  }
+
+  async #pass(
+    plan: KnownPlan,
+    pass: number,
+    from: number,
+    to: number,
+    helped: boolean,
+    torn: { task: Task; from: number; to: number }[],
+  ): Promise<void> {
+    const first = plan.firstItem[from]!;
+    const last = plan.firstItem[to]!;
+    if (helped) this.#open(plan, pass, first, last);
+    for (let i = from; i < to; i++) if (plan.own[i]) this.#engine.run(plan.tasks[i]!, pass);
+    if (!helped) for (let item = first; item < last; item++) runItem(this.#engine, plan, pass, item);
+    else {
+      const serial = this.#serial;
+      for (let item = 0; item >= 0; ) {
+        item = claim(this.#words, plan, serial, last, CALLER);
+        if (item >= 0) {
+          runItem(this.#engine, plan, pass, item);
+          finish(plan, serial, item);
+        }
+      }
+      await this.#await(plan, pass, first, last, torn);
+    }
+    if (pass > 0) return;
+    for (let i = from; i < to; i++) if (!plan.own[i]) foldColumns(plan.tasks[i]!, plan.columns[i]!);
+  }
+
+  /** Lets everyone claim the items of a pass. */
+  #open(plan: KnownPlan, pass: number, first: number, last: number): void {
+    const free = itemState((this.#serial + 1) & 0x1ffffff, NOBODY);
+    for (let item = first; item < last; item++) Atomics.store(plan.states, item, free);
+    Atomics.store(this.#words, PASS, pass);
+    Atomics.store(this.#words, NEXT, first);
+    Atomics.store(this.#words, TO, last);
+    this.#nextSerial();
+  }
+
+  /** Until every item is done; those that nobody has, or that a dead worker had, are done here. */
+  async #await(
+    plan: KnownPlan,
+    pass: number,
+    first: number,
+    last: number,
+    torn: { task: Task; from: number; to: number }[],
+  ): Promise<void> {
+    const serial = this.#serial;
+    const free = itemState(serial, NOBODY);
+    const until = performance.now() + SPIN;
+    for (let item = first; item < last; item++) {
+      for (;;) {
+        const state = Atomics.load(plan.states, item);
+        const who = holder(state);
+        if (who === DONE) break;
+        if (who === NOBODY) {
+          if (Atomics.compareExchange(plan.states, item, free, itemState(serial, CALLER)) !== free) continue;
+          runItem(this.#engine, plan, pass, item);
+          finish(plan, serial, item);
+        } else if (this.#members[who - FIRST_WORKER]!.dead) {
+          // Only the weights and what is updated with them cannot be done once more.
+          const task = plan.tasks[plan.taskOf[plan.items[item]!]!]!;
+          if (writesWeights(task, pass)) torn.push(...tornRanges(plan, item));
+          else runItem(this.#engine, plan, pass, item);
+          finish(plan, serial, item);
+        } else if (performance.now() > until) await turn();
+      }
+    }
+  }
+}
+
+/** The elements of an item, by task. */
+function tornRanges(
+  { items, taskOf, firstUnit, tasks }: Plan,
+  item: number,
+): { task: Task; from: number; to: number }[] {
+  const ranges = new Map<Task, { task: Task; from: number; to: number }>();
+  for (let unit = items[item]!; unit < items[item + 1]!; unit++) {
+    const t = taskOf[unit]!;
+    const task = tasks[t]!;
+    const block = unit - firstUnit[t]!;
+    const { rows, cols, unit: length, blocksEach } = task;
+    let from = block * length;
+    let to = Math.min(from + length, cols);
+    if (task.kind === 'matrix') {
+      const row = (block % blocksEach) * length;
+      const matrix = Math.floor(block / blocksEach) * rows;
+      from = (matrix + row) * cols;
+      to = (matrix + Math.min(row + length, rows)) * cols;
+    }
+    const known = ranges.get(task);
+    if (known === undefined) ranges.set(task, { task, from, to });
+    else known.to = to;
+  }
+  return [...ranges.values()];
+}

@@ -1,0 +1,203 @@
+/**
+ * All cores for one step: workers that share the arrays' memory. The bits of a result are the same for any number of threads.
+ *
+ * ```ts
+ * import { parallelKernels } from 'tensorless/parallel';
+ *
+ * const kernels = await parallelKernels({ threads: 2 });
+ * const weight = new Parameter(kernels.allocate('float32', 512 * 512), [512, 512]);
+ * const optimizer = new Adafactor([weight], { kernels });
+ * weight.grad = kernels.allocate('float32', 512 * 512);
+ * await optimizer.stepAsync();
+ * await kernels.close();
+ * ```
+ *
+ * @module
+ */
+import { Arena } from './_arena.ts';
+import { boolean, options as checkedOptions, integer, show } from './_check.ts';
+import { Crew, sharedDoubles, TornStepError, type WorkerLike } from './_crew.ts';
+import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine, type WasmMemory } from './_simd-engine.ts';
+import { RESERVED } from './_simd-loops.ts';
+import { FIRST_WORKER } from './_threads.ts';
+import { type Kernels, typescriptKernels } from './kernels.ts';
+
+export { TornStepError, type WorkerLike };
+
+/** Options of {@link parallelKernels}. */
+export interface ParallelOptions {
+  /** Threads, the calling one included: from 1 to 32. Default: the cores that the runtime tells of, at most 8. */
+  threads?: number;
+  /** The loops in WebAssembly SIMD, on one memory that all threads share; false: the TypeScript loops. Default true. */
+  simd?: boolean;
+  /** With `simd`: memory for arrays that are worked on without copying, in bytes, as in `simdKernels`. Default 64 MiB. */
+  arenaBytes?: number;
+  /**
+   * Starts a worker that runs `tensorless/parallel-worker`. Default: the file beside this module. Needed where a bundler has moved it, such as
+   * `() => new Worker(new URL('tensorless/parallel-worker', import.meta.url), { type: 'module' })`.
+   */
+  createWorker?: () => WorkerLike;
+}
+
+/** {@link Kernels} with threads: `optimizer.stepAsync()` uses them all, `optimizer.step()` the calling one alone. */
+export interface ParallelKernels extends Kernels {
+  /** Threads that work at present, the calling one included. Workers that ended are replaced at the next step. */
+  readonly size: number;
+  /** Ends the workers, after the step at hand. Steps are then done by the calling thread alone; arrays stay usable. */
+  close(): Promise<void>;
+}
+
+const MOST_THREADS = 32;
+const USUAL_THREADS = 8;
+const DEFAULT_ARENA = 64 * 2 ** 20;
+/** Bytes of a worker's own strips for 16-bit arrays: two of 8192 float32 numbers, or four rows of 16384 columns. */
+const STRIPS = 2 ** 19;
+const PATIENCE = 30_000;
+
+interface Runtime {
+  process?: { versions?: { node?: string } };
+  navigator?: { hardwareConcurrency?: number };
+  Worker?: new (url: URL, options: { type: 'module' }) => WorkerLike;
+}
+interface NodeThreads {
+  Worker: new (url: URL) => WorkerLike;
+}
+
+/**
+ * Kernels that spread a step over the calling thread and workers: `await optimizer.stepAsync()`.
+ *
+ * Every thread must reach the arrays: take parameters and gradients from `allocate`, or make them over a SharedArrayBuffer (16-bit ones have to be). What is
+ * not shared is worked on by the calling thread alone, with the same bits. Large matrices are split at fixed block boundaries, small ones are
+ * grouped, and a step over fewer than 65536 elements is done by the calling thread. The workers do not keep a process alive.
+ *
+ * A worker that ends in the middle of a step (killed, out of memory) is made up for: its part is done once more. Only where it was writing weights is the
+ * step refused, with a {@link TornStepError} that names them, after everything else was applied. The next step starts a new worker.
+ *
+ * @param options - See {@link ParallelOptions}.
+ * @throws Error where the runtime has no SharedArrayBuffer (in a page: it is not cross-origin isolated), no workers, or one of them does not start;
+ * with `simd`, where WebAssembly SIMD is missing or forbidden.
+ * @throws TypeError or RangeError that names the option that does not fit.
+ */
+export async function parallelKernels(options: ParallelOptions = {}): Promise<ParallelKernels> {
+  const where = 'parallelKernels';
+  const given = checkedOptions(where, options, ['threads', 'simd', 'arenaBytes', 'createWorker']);
+  const threads = integer(`${where}: threads`, given.threads ?? (await cores()), { min: 1, max: MOST_THREADS });
+  const simd = boolean(`${where}: simd`, given.simd ?? true);
+  const region = RESERVED + STRIPS;
+  const most = MOST_PAGES * PAGE - threads * region;
+  const bytes = integer(`${where}: arenaBytes`, given.arenaBytes ?? DEFAULT_ARENA, { min: 0, max: most });
+  if (given.createWorker !== undefined && typeof given.createWorker !== 'function') {
+    throw new TypeError(
+      `${where}: createWorker must be a function that returns a new Worker, got ${show(given.createWorker)}`,
+    );
+  }
+  if (typeof SharedArrayBuffer === 'undefined') {
+    throw new Error(
+      `${where}: this runtime has no SharedArrayBuffer; in a page, serve it with Cross-Origin-Opener-Policy: same-origin and ` +
+        'Cross-Origin-Embedder-Policy: require-corp, or use simdKernels, which needs none',
+    );
+  }
+  const createWorker = (given.createWorker as (() => WorkerLike) | undefined) ?? (await workerMaker(where));
+  let memory: WasmMemory | null = null;
+  let arena: Arena | null = null;
+  let kernels: Kernels = sharedKernels(null);
+  if (simd) {
+    compileSimd(where, true, 'pass simd: false, which gives the TypeScript loops and the same bits');
+    const room = Math.min(Math.ceil(bytes / 64) * 64, most);
+    memory = makeMemory(where, Math.ceil((threads * region + room) / PAGE), true);
+    arena = new Arena(where, memory.buffer, threads * region, room);
+    kernels = { ...sharedKernels(arena), ...simdEngine(memory, arena, 0, true) };
+  }
+  const crew = new Crew(kernels, memory?.buffer ?? null, createWorker, (who) =>
+    memory === null ? null : { memory, base: (1 + who - FIRST_WORKER) * region, strips: STRIPS },
+  );
+  await crew.start(threads - 1, PATIENCE);
+  return {
+    ...kernels,
+    threads: crew,
+    get size() {
+      return crew.size;
+    },
+    close: () => crew.close(),
+  };
+}
+
+/** Arrays that all threads reach: in the arena while there is room, else each in a SharedArrayBuffer of its own; the TypeScript loops. */
+function sharedKernels(arena: Arena | null): Kernels {
+  const live = new WeakSet<Float32Array | Float64Array>();
+  const freed = new WeakSet<Float32Array | Float64Array>();
+
+  function allocate(dtype: 'float32', length: number): Float32Array;
+  function allocate(dtype: 'float64', length: number): Float64Array;
+  function allocate(dtype: 'float32' | 'float64', length: number): Float32Array | Float64Array {
+    if (arena?.fits(dtype, length) === true) return arena.allocate(dtype, length);
+    if (dtype !== 'float32' && dtype !== 'float64') {
+      throw new TypeError(
+        `parallelKernels.allocate: dtype must be "float32" or "float64", got ${show(dtype)}; for 16 bits make a Uint16Array over a SharedArrayBuffer`,
+      );
+    }
+    integer('parallelKernels.allocate: length', length);
+    const array = dtype === 'float32' ? new Float32Array(new SharedArrayBuffer(4 * length)) : sharedDoubles(length);
+    live.add(array);
+    return array;
+  }
+  return {
+    ...typescriptKernels,
+    name: 'parallel',
+    allocate,
+    scratch: sharedDoubles,
+    fits: () => true,
+    owns: (array) => live.has(array) || arena?.owns(array) === true,
+    checkLive: (array) => {
+      if (freed.has(array)) {
+        throw new Error(
+          `parallelKernels: ${show(array)} was freed and is still in use; free an array after its last step, or make a new Parameter with a new array`,
+        );
+      }
+      arena?.holds(array);
+    },
+    free: (array) => {
+      if (live.delete(array)) freed.add(array);
+      else if (freed.has(array)) throw new Error('parallelKernels.free: this array was freed already; free it once');
+      else if (arena !== null) arena.free(array);
+      else {
+        throw new TypeError(
+          `parallelKernels.free: array must be one that allocate of these same kernels returned, got ${show(array)}; an ordinary array needs no free`,
+        );
+      }
+    },
+  };
+}
+
+/** A module of Node's, which Deno and Bun have too; spelled so that bundlers for browsers do not look for it. */
+function nodeModule<T>(name: string): Promise<T> | undefined {
+  if ((globalThis as Runtime).process?.versions?.node === undefined) return undefined;
+  return import(['node', name].join(':')) as Promise<T>;
+}
+
+/** Cores that the runtime tells of, at most {@link USUAL_THREADS}. */
+async function cores(): Promise<number> {
+  const told =
+    (globalThis as Runtime).navigator?.hardwareConcurrency ??
+    (await nodeModule<{ availableParallelism(): number }>('os'))?.availableParallelism();
+  return Math.max(1, Math.min(told ?? 1, USUAL_THREADS));
+}
+
+/** Starts the worker's file that stands beside this one: TypeScript where the source is run as it is. */
+async function workerMaker(where: string): Promise<() => WorkerLike> {
+  const node = await nodeModule<NodeThreads>('worker_threads');
+  const source = import.meta.url.endsWith('.ts') ? new URL('./parallel-worker.ts', import.meta.url) : null;
+  if (node !== undefined) {
+    const { Worker } = node;
+    return () => new Worker(source ?? new URL('./parallel-worker.js', import.meta.url));
+  }
+  const { Worker } = globalThis as Runtime;
+  if (Worker === undefined) {
+    throw new Error(`${where}: this runtime has no workers; use simdKernels, or leave the kernels option out`);
+  }
+  // Bundlers know a worker by this very form.
+  return () =>
+    source === null
+      ? new Worker(new URL('./parallel-worker.js', import.meta.url), { type: 'module' })
+      : new Worker(source, { type: 'module' });
+}
