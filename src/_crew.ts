@@ -29,6 +29,7 @@ import {
 } from './_threads.ts';
 import type { NumericArray } from './dtype.ts';
 import type { Kernels, Owner, Passes, Threads } from './kernels.ts';
+import { isShared } from './parameter.ts';
 
 /** What is used of a worker: a `Worker` of browsers, Deno or Bun, or of `node:worker_threads`. */
 export interface WorkerLike {
@@ -90,11 +91,6 @@ const BATCH = 2 ** 21;
 const LEAST = 2 ** 17;
 /** Milliseconds to look at a worker's item without letting the event loop run. */
 const SPIN = 1;
-
-/** Whether other threads reach the array. */
-function isShared(array: NumericArray | null): boolean {
-  return array === null || Object.prototype.toString.call(array.buffer) === '[object SharedArrayBuffer]';
-}
 
 /** Zeros that all threads reach. */
 export function sharedDoubles(length: number): Float64Array {
@@ -284,7 +280,9 @@ export class Crew implements Threads {
   }
 
   #planOf(owner: Owner, tasks: readonly Task[]): KnownPlan {
-    const own = tasks.map(({ p, g, m, v, largest }) => ![p, g, m, v, largest].every(isShared));
+    const own = tasks.map(
+      ({ p, g, m, v, largest }) => ![p, g, m, v, largest].every((array) => array === null || isShared(array)),
+    );
     const known = this.#plans.get(owner);
     if (
       known !== undefined &&

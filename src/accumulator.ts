@@ -8,7 +8,7 @@ import { checkKeys, own, record, stateArray, tensorOf } from './_state.ts';
 import { isSixteen } from './_tasks.ts';
 import type { NumericArray, StateValue } from './dtype.ts';
 import { bfloat16Bits, float16BitsOf, fromBfloat16, fromFloat16 } from './low-precision.ts';
-import { checkedGradient, label, Parameter } from './parameter.ts';
+import { checkedGradient, isShared, label, Parameter } from './parameter.ts';
 
 /** A running sum: float64 beside float64 parameters, else float32. */
 export type GradientSum = Float32Array | Float64Array;
@@ -184,9 +184,12 @@ export class GradientAccumulator {
   }
 }
 
-function newSum(parameter: Parameter): GradientSum {
-  const { length } = parameter.data;
-  return parameter.dtype === 'float64' ? new Float64Array(length) : new Float32Array(length);
+/** Zeros, in shared memory where the weights are: so that the threads of `parallelKernels` reach them. */
+function newSum({ data, dtype }: Parameter): GradientSum {
+  const { length } = data;
+  const bytes = length * (dtype === 'float64' ? 8 : 4);
+  const buffer = isShared(data) ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
+  return dtype === 'float64' ? new Float64Array(buffer) : new Float32Array(buffer);
 }
 
 function widened(gradient: NumericArray, parameter: Parameter): GradientSum {

@@ -28,6 +28,11 @@ function tagOf(value: unknown): string {
   return ArrayBuffer.isView(value) ? ((value as { [Symbol.toStringTag]?: string })[Symbol.toStringTag] ?? '') : '';
 }
 
+/** Whether other threads reach the array's memory. */
+export function isShared(array: NumericArray): boolean {
+  return Object.prototype.toString.call(array.buffer) === '[object SharedArrayBuffer]';
+}
+
 /** The bits of a Float16Array as a Uint16Array over the same memory; every other value as it is. */
 export function float16Bits<T>(value: T | Float16ArrayLike): T | Uint16Array {
   if (tagOf(value) !== 'Float16Array') return value as T;
