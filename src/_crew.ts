@@ -176,7 +176,8 @@ export class Crew implements Threads {
     this.#members[place] = member;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
-        () => lose(`no answer within ${patience / 1000} s; does createWorker start tensorless/parallel-worker?`),
+        () =>
+          lose(`no answer within ${patience / 1000} s; does createWorker start a module that calls runParallelWorker?`),
         patience,
       );
       const lose = (why: string): void => {

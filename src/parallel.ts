@@ -20,9 +20,10 @@ import { Crew, sharedDoubles, TornStepError, type WorkerLike } from './_crew.ts'
 import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine, type WasmMemory } from './_simd-engine.ts';
 import { RESERVED } from './_simd-loops.ts';
 import { FIRST_WORKER } from './_threads.ts';
+import { runParallelWorker } from './_worker.ts';
 import { type Kernels, typescriptKernels } from './kernels.ts';
 
-export { TornStepError, type WorkerLike };
+export { runParallelWorker, TornStepError, type WorkerLike };
 
 /** Options of {@link parallelKernels}. */
 export interface ParallelOptions {
@@ -33,8 +34,8 @@ export interface ParallelOptions {
   /** With `simd`: memory for arrays that are worked on without copying, in bytes, as in `simdKernels`. Default 64 MiB. */
   arenaBytes?: number;
   /**
-   * Starts a worker that runs `tensorless/parallel-worker`. Default: the file beside this module. Needed where a bundler has moved it, such as
-   * `() => new Worker(new URL('tensorless/parallel-worker', import.meta.url), { type: 'module' })`.
+   * Starts a worker that runs {@link runParallelWorker}. Default: the package's own file `tensorless/parallel-worker`. Needed where a bundler has moved it:
+   * `() => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })` with a file that calls `runParallelWorker()`.
    */
   createWorker?: () => WorkerLike;
 }
@@ -186,15 +187,16 @@ async function cores(): Promise<number> {
 /** Starts the worker's file that stands beside this one: TypeScript where the source is run as it is. */
 async function workerMaker(where: string): Promise<() => WorkerLike> {
   const node = await nodeModule<NodeThreads>('worker_threads');
+  const { Worker: Threads } = globalThis as Runtime;
+  if (node === undefined && Threads === undefined) {
+    throw new Error(`${where}: this runtime has no workers; use simdKernels, or leave the kernels option out`);
+  }
   const source = import.meta.url.endsWith('.ts') ? new URL('./parallel-worker.ts', import.meta.url) : null;
   if (node !== undefined) {
     const { Worker } = node;
     return () => new Worker(source ?? new URL('./parallel-worker.js', import.meta.url));
   }
-  const { Worker } = globalThis as Runtime;
-  if (Worker === undefined) {
-    throw new Error(`${where}: this runtime has no workers; use simdKernels, or leave the kernels option out`);
-  }
+  const Worker = Threads!;
   // Bundlers know a worker by this very form.
   return () =>
     source === null

@@ -30,6 +30,8 @@ interface Runtime {
   /** The file it needs; without it the runtime is left out, and named. */
   readonly needs: string;
   run(saves: Saves | undefined): Promise<Report>;
+  /** What it is known not to have. */
+  readonly lacks?: { readonly [what in 'simd' | 'float16Array' | 'threads']?: 'none' };
 }
 
 /** Runs a process to its end, or to what it was started for. */
@@ -55,14 +57,12 @@ function launch(
       kill();
       reject(new Error(`${command}: no answer after ${TIMEOUT / 1000} s\n${out}${err}`));
     }, TIMEOUT);
-    done?.then(
-      () => {
-        clearTimeout(timer);
-        kill();
-        resolve(out);
-      },
-      () => {},
-    );
+    const end = (): void => {
+      clearTimeout(timer);
+      kill();
+      resolve(out);
+    };
+    done?.then(end, end);
     child.on('error', reject);
     child.on('close', (code) => {
       clearTimeout(timer);
@@ -73,9 +73,16 @@ function launch(
 }
 
 /** A process that reads the saves from a file and prints its report. */
-function script(name: string, expected: RegExp, command: string, args: string[] = []): Runtime {
+function script(
+  name: string,
+  expected: RegExp,
+  command: string,
+  args: string[] = [],
+  lacks: Runtime['lacks'] = {},
+): Runtime {
   return {
     name,
+    lacks,
     expected,
     needs: command,
     async run(saves) {
@@ -98,18 +105,27 @@ function browser(
     needs,
     async run(saves) {
       let report: (value: Report) => void;
-      const done = new Promise<Report>((resolve) => (report = resolve));
+      let fail: (error: Error) => void;
+      const done = new Promise<Report>((resolve, reject) => {
+        report = resolve;
+        fail = reject;
+      });
       const server = createServer((request, response) => {
+        // Without these two a page has no SharedArrayBuffer.
+        response.setHeader('cross-origin-opener-policy', 'same-origin');
+        response.setHeader('cross-origin-embedder-policy', 'require-corp');
         if (request.url === '/saves.json')
           response.setHeader('content-type', 'application/json').end(JSON.stringify(saves ?? null));
-        else if (request.url === '/page.js')
-          response.setHeader('content-type', 'text/javascript').end(readFileSync(join(work, 'page.js')));
+        else if (request.url === '/page.js' || request.url === '/threads.js')
+          response.setHeader('content-type', 'text/javascript').end(readFileSync(join(work, request.url)));
         else if (request.url === '/report') {
           let body = '';
           request.on('data', (chunk) => (body += chunk));
           request.on('end', () => {
             response.end();
-            report(JSON.parse(body) as Report);
+            const value = JSON.parse(body) as Report | { error: string };
+            if ('error' in value) fail(new Error(value.error));
+            else report(value);
           });
         } else
           response
@@ -133,6 +149,7 @@ const WORKERD_PORT = 18080;
 const workerd: Runtime = {
   name: 'workerd',
   expected: /^Cloudflare-Workers$/,
+  lacks: { simd: 'none', threads: 'none' },
   needs: join(modules, '@cloudflare/workerd-linux-64/bin/workerd'),
   async run(saves) {
     writeFileSync(
@@ -170,8 +187,14 @@ const w :Workerd.Worker = (
 };
 
 const runtimes: Runtime[] = [
-  script('Node, this one', new RegExp(`^Node ${process.versions.node}$`), process.execPath),
-  script('Node 22', /^Node 22\./, join(modules, 'node22/bin/node')),
+  script(
+    'Node, this one',
+    new RegExp(`^Node ${process.versions.node}$`),
+    process.execPath,
+    [],
+    'Float16Array' in globalThis ? {} : { float16Array: 'none' },
+  ),
+  script('Node 22', /^Node 22\./, join(modules, 'node22/bin/node'), [], { float16Array: 'none' }),
   script('Node 24', /^Node 24\./, join(modules, 'node24/bin/node')),
   script('Node 26', /^Node 26\./, join(modules, 'node26/bin/node')),
   script('Deno', /^Deno 2\./, join(modules, '@deno/linux-x64-glibc/deno'), ['run', '-A', '--node-modules-dir=manual']),
@@ -210,6 +233,7 @@ const runtimes: Runtime[] = [
       ['-a', '/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser', url],
       {
         HOME: work,
+        JSC_useSharedArrayBuffer: '1',
         WEBKIT_DISABLE_COMPOSITING_MODE: '1',
         WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: '1',
         LIBGL_ALWAYS_SOFTWARE: '1',
@@ -246,7 +270,7 @@ async function prepare(): Promise<void> {
     `import { readFileSync } from 'node:fs';
 import { main } from './program.ts';
 import { loadTrainingState, saveTrainingState } from 'tensorless/node';
-const report = main(JSON.parse(readFileSync('saves.json', 'utf8')) ?? undefined);
+const report = await main(JSON.parse(readFileSync('saves.json', 'utf8')) ?? undefined);
 await saveTrainingState('state.safetensors', { extra: { files: 'work' } });
 if ((await loadTrainingState('state.safetensors', {})).files !== 'work') throw new Error('tensorless/node');
 console.log(JSON.stringify(report));`,
@@ -256,13 +280,20 @@ console.log(JSON.stringify(report));`,
     'page.js',
     `import { main } from './program.ts';
 const saves = await (await fetch('/saves.json')).json();
-await fetch('/report', { method: 'POST', body: JSON.stringify(main(saves ?? undefined)) });`,
+const createWorker = () => new Worker('/threads.js', { type: 'module' });
+const report = await main(saves ?? undefined, createWorker).catch((error) => ({ error: String(error?.stack ?? error) }));
+await fetch('/report', { method: 'POST', body: JSON.stringify(report) });`,
+    'bundle',
+  );
+  await bundle(
+    'threads.js',
+    `import { runParallelWorker } from 'tensorless/parallel';\nawait runParallelWorker();`,
     'bundle',
   );
   await bundle(
     'worker.js',
     `import { main } from './program.ts';
-export default { async fetch(request) { return new Response(JSON.stringify(main((await request.json()) ?? undefined))); } };`,
+export default { async fetch(request) { return new Response(JSON.stringify(await main((await request.json()) ?? undefined))); } };`,
     'bundle',
   );
 }
@@ -291,13 +322,24 @@ for (const runtime of runtimes) {
     const resumed = before === undefined ? [] : differences(reference, await runtime.run(before.saves));
     before = report;
     const runs = Object.keys(report.bits).length;
-    const simd = report.simd === (runtime.name === 'workerd' ? 'none' : 'the same bits');
-    if (fresh.length === 0 && resumed.length === 0 && simd)
-      console.log(`- ${runtime.name}: ${runs} runs, the same bits; SIMD: ${report.simd} (${report.runtime})`);
-    else {
+    const expected = {
+      simd: 'the same bits',
+      float16Array: 'the same bits',
+      threads: 'the same bits',
+      ...runtime.lacks,
+    };
+    const extras = (['simd', 'float16Array', 'threads'] as const).filter((what) => report[what] !== expected[what]);
+    if (fresh.length === 0 && resumed.length === 0 && extras.length === 0) {
+      const none = Object.keys(runtime.lacks ?? {});
+      const also = ['simd', 'float16Array', 'threads'].filter((what) => !none.includes(what)).join(', ');
+      const without = none.length === 0 ? '' : `; has no ${none.join(', ')}`;
+      console.log(
+        `- ${runtime.name}: ${runs} runs, the same bits${also && `, also with ${also}`}${without} (${report.runtime})`,
+      );
+    } else {
       failed++;
       console.log(
-        `- ${runtime.name}: DIFFERENT bits\n    fresh: ${fresh.join('; ') || 'none'}\n    resumed: ${resumed.join('; ') || 'none'}\n    SIMD: ${report.simd}`,
+        `- ${runtime.name}: DIFFERENT bits\n    fresh: ${fresh.join('; ') || 'none'}\n    resumed: ${resumed.join('; ') || 'none'}\n    ${extras.map((what) => `${what}: ${report[what]}`).join('\n    ')}`,
       );
     }
   } catch (error) {

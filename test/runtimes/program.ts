@@ -7,6 +7,7 @@ import {
   AdafactorSchedule,
   AdamW,
   type DType,
+  type Float16ArrayLike,
   fromBfloat16,
   GradientAccumulator,
   getScheduler,
@@ -21,6 +22,7 @@ import {
   typescriptKernels,
 } from 'tensorless';
 import { decodeTrainingState, encodeTrainingState, type TrainingParts } from 'tensorless/checkpoint';
+import { type ParallelKernels, parallelKernels, type WorkerLike } from 'tensorless/parallel';
 import { simdKernels } from 'tensorless/simd';
 
 /** Files by the name of their run, base64. */
@@ -31,9 +33,13 @@ export interface Report {
   /** Final bits by the name of their run. */
   readonly bits: Record<string, string>;
   readonly saves: Saves;
-  /** What SIMD gave in the same runs. */
-  readonly simd: string;
+  /** What SIMD gave in the same runs, Float16Arrays in those of float16, and three threads in runs of their own. */
+  readonly simd: Outcome;
+  readonly float16Array: Outcome;
+  readonly threads: Outcome;
 }
+/** "none": the runtime does not have it. Else "other bits" and where. */
+export type Outcome = 'the same bits' | 'none' | `other bits: ${string}`;
 
 const STEPS = 12;
 const CUT = 5;
@@ -52,6 +58,14 @@ function array(numbers: Float32Array, dtype: DType): NumericArray {
   if (dtype === 'bfloat16') return toBfloat16(numbers);
   if (dtype === 'float16') return toFloat16(numbers);
   return dtype === 'float64' ? Float64Array.from(numbers) : numbers;
+}
+
+/** Set for the runs with Float16Arrays. */
+let Float16: (new (buffer: ArrayBufferLike) => Float16ArrayLike) | undefined;
+
+/** As the runtime's own array of float16 numbers, where that is to be tried. */
+function native(bits: NumericArray, dtype: DType): NumericArray | Float16ArrayLike {
+  return dtype === 'float16' && Float16 !== undefined ? new Float16(bits.buffer) : bits;
 }
 
 /** 64 bits of FNV-1a, kept as two halves. */
@@ -127,7 +141,10 @@ function train(make: Make, dtype: DType, saved: string | undefined): [bits: stri
     const next = random(7);
     const parameters = SHAPES.map((shape, i) => {
       const length = shape.reduce((a, b) => a * b, 1);
-      return new Parameter(array(Float32Array.from({ length }, next), dtype), shape, { dtype, name: `p${i}` });
+      return new Parameter(native(array(Float32Array.from({ length }, next), dtype), dtype), shape, {
+        dtype,
+        name: `p${i}`,
+      });
     });
     const [optimizer, scheduler] = make(parameters);
     return { parameters, optimizer, scheduler, accumulator: new GradientAccumulator(parameters) };
@@ -139,7 +156,7 @@ function train(make: Make, dtype: DType, saved: string | undefined): [bits: stri
       (accumulator as GradientAccumulator).reset();
       for (let batch = 0; batch < 2; batch++) {
         for (const parameter of parameters) {
-          parameter.grad = array(Float32Array.from({ length: parameter.data.length }, next), dtype);
+          parameter.grad = native(array(Float32Array.from({ length: parameter.data.length }, next), dtype), dtype);
         }
         (accumulator as GradientAccumulator).add();
       }
@@ -180,14 +197,94 @@ export function runtimeName(): string {
   return `Node ${process?.versions?.node}`;
 }
 
-export function main(saves: Saves | undefined): Report {
+/** The optimizers' runs once more, with something else under them. */
+function again(plain: Record<string, string>, saves: Saves | undefined, dtypes: readonly DType[]): Outcome {
+  for (const [name, make] of Object.entries(OPTIMIZERS)) {
+    for (const dtype of dtypes) {
+      const run = `${name}, ${dtype}`;
+      if (train(make, dtype, saves?.[run])[0] !== plain[run]) return `other bits: ${run}`;
+    }
+  }
+  return 'the same bits';
+}
+
+const DTYPES: readonly DType[] = ['float32', 'float64', 'bfloat16', 'float16'];
+
+function withSimd(plain: Record<string, string>, saves: Saves | undefined): Outcome {
+  try {
+    kernels = simdKernels();
+  } catch {
+    // workerd lets no program compile WebAssembly.
+    return 'none';
+  }
+  const outcome = again(plain, saves, DTYPES);
+  kernels = typescriptKernels;
+  return outcome;
+}
+
+function withFloat16Array(plain: Record<string, string>, saves: Saves | undefined): Outcome {
+  Float16 = (globalThis as { Float16Array?: typeof Float16 }).Float16Array;
+  if (Float16 === undefined) return 'none';
+  const outcome = again(plain, saves, ['float16']);
+  Float16 = undefined;
+  return outcome;
+}
+
+/** Steps large enough to be split, on three threads and on one. */
+async function withThreads(createWorker: (() => WorkerLike) | undefined): Promise<Outcome> {
+  let threads: ParallelKernels;
+  try {
+    threads = await parallelKernels({ threads: 3, ...(createWorker === undefined ? {} : { createWorker }) });
+  } catch (error) {
+    if (/no SharedArrayBuffer|no WebAssembly|refuses to compile|no workers/.test(String(error))) return 'none';
+    throw error;
+  }
+  const shapes = [[300, 401], [50_001], [3, 70, 90]];
+  for (const dtype of ['float32', 'bfloat16'] as const) {
+    const results: string[] = [];
+    for (const several of [true, false]) {
+      const next = random(11);
+      const place = (numbers: Float32Array): NumericArray => {
+        const from = array(numbers, dtype);
+        if (!several) return from;
+        const to =
+          from instanceof Uint16Array
+            ? new Uint16Array(new SharedArrayBuffer(from.byteLength))
+            : threads.allocate('float32', from.length);
+        to.set(from);
+        return to;
+      };
+      const parameters = shapes.map((shape) => {
+        const length = shape.reduce((a, b) => a * b, 1);
+        const parameter = new Parameter(place(Float32Array.from({ length }, next)), shape, { dtype });
+        parameter.grad = place(Float32Array.from({ length }, next));
+        return parameter;
+      });
+      const optimizer = new Adafactor(parameters, several ? { kernels: threads } : {});
+      for (let step = 0; step < 4; step++) {
+        if (several) await optimizer.stepAsync();
+        else optimizer.step();
+        // Late workers get a part of the next step.
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      results.push(hash(parameters.map(({ data }) => data)));
+    }
+    if (results[0] !== results[1]) return `other bits: ${dtype}`;
+  }
+  if (threads.size !== 3) return `other bits: ${threads.size} threads instead of 3`;
+  await threads.close();
+  return 'the same bits';
+}
+
+/** Everything; `createWorker` where the package's files are bundled. */
+export async function main(saves: Saves | undefined, createWorker?: () => WorkerLike): Promise<Report> {
   const bits: Record<string, string> = {};
   const written: Saves = {};
   const run = (name: string, make: Make, dtype: DType): void => {
     [bits[name], written[name]] = train(make, dtype, saves?.[name]);
   };
   for (const [name, make] of Object.entries(OPTIMIZERS)) {
-    for (const dtype of ['float32', 'float64', 'bfloat16', 'float16'] as const) run(`${name}, ${dtype}`, make, dtype);
+    for (const dtype of DTYPES) run(`${name}, ${dtype}`, make, dtype);
   }
   for (const [name, special] of Object.entries(SCHEDULES)) {
     const make: Make = (params) => {
@@ -196,23 +293,9 @@ export function main(saves: Saves | undefined): Report {
     };
     run(`schedule ${name}`, make, 'float64');
   }
-  const plain = { ...bits };
-  let simd = 'the same bits';
-  try {
-    kernels = simdKernels();
-  } catch {
-    // workerd lets no program compile WebAssembly.
-    simd = 'none';
-  }
-  if (simd !== 'none') {
-    for (const [name, make] of Object.entries(OPTIMIZERS)) {
-      for (const dtype of ['float32', 'float64', 'bfloat16', 'float16'] as const) {
-        if (train(make, dtype, saves?.[`${name}, ${dtype}`])[0] !== plain[`${name}, ${dtype}`])
-          simd = `other bits: ${name}, ${dtype}`;
-      }
-    }
-    kernels = typescriptKernels;
-  }
+  const simd = withSimd(bits, saves);
+  const float16Array = withFloat16Array(bits, saves);
+  const threads = await withThreads(createWorker);
   bits.widening = hash([fromBfloat16(Uint16Array.from({ length: 65536 }, (_, k) => k))]);
-  return { runtime: runtimeName(), bits, saves: written, simd };
+  return { runtime: runtimeName(), bits, saves: written, simd, float16Array, threads };
 }
