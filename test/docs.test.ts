@@ -35,7 +35,7 @@ describe.each(pages)('%s', (page) => {
     'block %i runs and prints what its comments say',
     async (number, code) => {
       const file = join(folder, `${page.replaceAll('/', '-')}-${number}.ts`);
-      writeFileSync(file, code);
+      writeFileSync(file, code.replaceAll("'tensorless/parallel'", "'../_parallel.ts'"));
       const printed: string[] = [];
       const log = vi.spyOn(console, 'log').mockImplementation((...values) => void printed.push(format(...values)));
       try {
