@@ -45,14 +45,25 @@ export interface WorkerLike {
   unref?(): unknown;
 }
 
+/** Elements of a parameter that may be half updated. */
+export interface TornRange {
+  /** The parameter, as messages call it. */
+  readonly parameter: string;
+  /** First element in its data. */
+  readonly from: number;
+  /** One past the last. */
+  readonly to: number;
+}
+
 /** A worker ended while it wrote weights: those it names may be half updated, everything else of the step was applied. */
 export class TornStepError extends Error {
+  /** Always `"TornStepError"`. */
   override readonly name: string = 'TornStepError';
-  /** Each range of elements that may be half updated: which parameter, and from where to where in its data. */
-  readonly torn: readonly { readonly parameter: string; readonly from: number; readonly to: number }[];
+  /** What may be half updated. */
+  readonly torn: readonly TornRange[];
 
   /** @internal */
-  constructor(torn: TornStepError['torn']) {
+  constructor(torn: readonly TornRange[]) {
     const ranges = torn.map(({ parameter, from, to }) => `${parameter}, elements ${from} to ${to - 1}`).join('; ');
     super(
       `stepAsync: a worker ended while it wrote ${ranges}. These may be half updated, everything else of this step was applied; ` +

@@ -16,14 +16,14 @@
  */
 import { Arena } from './_arena.ts';
 import { boolean, options as checkedOptions, integer, show } from './_check.ts';
-import { Crew, sharedDoubles, TornStepError, type WorkerLike } from './_crew.ts';
+import { Crew, sharedDoubles, type TornRange, TornStepError, type WorkerLike } from './_crew.ts';
 import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine, type WasmMemory } from './_simd-engine.ts';
 import { RESERVED } from './_simd-loops.ts';
 import { FIRST_WORKER } from './_threads.ts';
 import { runParallelWorker } from './_worker.ts';
 import { type Kernels, typescriptKernels } from './kernels.ts';
 
-export { runParallelWorker, TornStepError, type WorkerLike };
+export { runParallelWorker, type TornRange, TornStepError, type WorkerLike };
 
 /** Options of {@link parallelKernels}. */
 export interface ParallelOptions {

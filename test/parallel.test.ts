@@ -14,7 +14,13 @@ import {
   type Optimizer,
   Parameter,
 } from 'tensorless';
-import { type ParallelKernels, parallelKernels, TornStepError, type WorkerLike } from 'tensorless/parallel';
+import {
+  type ParallelKernels,
+  parallelKernels,
+  type TornRange,
+  TornStepError,
+  type WorkerLike,
+} from 'tensorless/parallel';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { claim, PASS, type Plan, SERIAL, STEP, type StartMessage, type StepMessage, TO } from '../src/_threads.ts';
 import { dtypes, optimizers, product, randomArray, randomNumbers } from './_optimizers.ts';
@@ -508,7 +514,7 @@ describe('a worker that ends in the middle of a step', () => {
     expect(error).toBeInstanceOf(TornStepError);
     const { torn, message } = error as TornStepError;
     expect(torn).toHaveLength(1);
-    const [{ parameter, from, to }] = torn as [TornStepError['torn'][number]];
+    const [{ parameter, from, to }] = torn as [TornRange];
     expect(message).toContain(`"a", elements ${from} to ${to - 1}.`);
     expect([parameter, from, to > from]).toEqual(['parameter "a"', 0, true]);
     expect(hash(params[1]!.data)).toBe(hash(expected[1]!.data));
