@@ -5,27 +5,15 @@
  * @module
  */
 import { integer, show } from './_check.ts';
-import type { Formula, Slot, StateOf } from './_formula.ts';
+import type { Formula, Slot } from './_formula.ts';
 import { checkOptions, checksOf, GroupRules, refuseOverlap } from './_groups.ts';
-import { nameHash, streamKey } from './_random.ts';
 import { checkKeys, own, record, scalar, stateArray, tensorOf } from './_state.ts';
-import {
-  CHECK,
-  dropGradient,
-  Engine,
-  isSixteen,
-  KEY0,
-  KEY1,
-  STEP,
-  STOCHASTIC,
-  type StateArray,
-  setGradient,
-} from './_tasks.ts';
+import { Stepper } from './_stepper.ts';
+import type { StateArray } from './_tasks.ts';
 import type { OptimizerStateDict, StateValue } from './dtype.ts';
-import { allocateOwn, freeOwn, type Kernels, type Owner, type Passes, typescriptKernels } from './kernels.ts';
-import { firstNonFinite, NonFiniteGradientError } from './non-finite.ts';
+import { type Kernels, typescriptKernels } from './kernels.ts';
 import type { ParamGroup, ParamGroupInput, Params } from './param-group.ts';
-import { checkedGradient, label, Parameter, sizeOf } from './parameter.ts';
+import { checkedGradient, label, Parameter } from './parameter.ts';
 
 /** Base of all optimizers. */
 export abstract class Optimizer {
@@ -38,29 +26,17 @@ export abstract class Optimizer {
   /** What a group of this optimizer may hold. */
   readonly #rules: GroupRules;
   readonly #slots = new Map<Parameter, Slot>();
-  /** Slots with a gradient in the step at hand; kept to allocate nothing. */
-  readonly #active: Slot[] = [];
-  readonly #kernels: Kernels;
-  readonly #engine: Engine;
-  #stepCalls = 0;
-  #skippedSteps = 0;
+  readonly #stepper: Stepper;
   #disposed = false;
   /** A `stepAsync` is under way. */
   #busy = false;
-  readonly #owner: Owner = {
-    describe: (task) => {
-      const slot = [...this.#slots.values()].find((one) => one.task === task);
-      return slot === undefined ? 'a parameter' : label(slot.parameter, slot.index);
-    },
-  };
 
   /** @internal */
   protected constructor(formula: Formula, params: Params, options: unknown) {
     const known = [...Object.keys(checksOf(formula)), 'kernels'];
     const { kernels, ...given } = checkOptions(formula.name, options, known);
     this.#formula = formula;
-    this.#kernels = checkKernels(formula.name, kernels);
-    this.#engine = new Engine(this.#kernels);
+    this.#stepper = new Stepper(formula, checkKernels(formula.name, kernels), this.#slots);
     this.#rules = new GroupRules(formula, given);
     this.defaults = this.#rules.defaults;
     this.#addGroups(this.#rules.readParams(params));
@@ -82,9 +58,9 @@ export abstract class Optimizer {
     const loss = closure?.();
     try {
       this.#activateAll(where);
-      this.#update(where);
+      this.#stepper.update(where);
     } finally {
-      this.#deactivate();
+      this.#stepper.end();
     }
     return loss;
   }
@@ -106,15 +82,9 @@ export abstract class Optimizer {
     this.#busy = true;
     try {
       this.#activateAll(where);
-      const { threads } = this.#kernels;
-      if (threads === undefined) this.#update(where);
-      else {
-        for (const slot of this.#active) this.#formula.bind(slot, this.#stateOf);
-        const tasks = this.#active.map((slot) => slot.task);
-        await threads.run(this.#owner, tasks, (passes) => this.#updateTogether(where, passes));
-      }
+      await this.#stepper.updateAsync(where);
     } finally {
-      this.#deactivate();
+      this.#stepper.end();
       this.#busy = false;
     }
     return loss;
@@ -136,21 +106,20 @@ export abstract class Optimizer {
     }
     try {
       this.#activate(where, slot);
-      this.#checkArrays();
-      this.#update(where);
+      this.#stepper.update(where);
     } finally {
-      this.#deactivate();
+      this.#stepper.end();
     }
   }
 
   /** Calls of `step` and `stepParameter` on this object that were not refused, left out or not; not saved. */
   get stepCalls(): number {
-    return this.#stepCalls;
+    return this.#stepper.calls;
   }
 
   /** Steps (or `stepParameter` calls) left out so far because of `nonFinite: "skip"`; not saved. */
   get skippedSteps(): number {
-    return this.#skippedSteps;
+    return this.#stepper.skipped;
   }
 
   /** Sets every parameter's `grad` to null. */
@@ -173,13 +142,7 @@ export abstract class Optimizer {
     if (this.#disposed) return;
     this.#checkAlive('dispose');
     this.#disposed = true;
-    this.#kernels.threads?.forget(this.#owner);
-    this.#engine.dispose();
-    for (const slot of this.#slots.values()) {
-      for (const array of slot.arrays.values()) freeOwn(this.#kernels, array);
-      slot.arrays.clear();
-      slot.task.m = slot.task.v = slot.task.largest = null;
-    }
+    this.#stepper.dispose();
   }
 
   /** The whole state as plain data with PyTorch's keys, detached from the live state. A parameter without an update has no entry. */
@@ -263,14 +226,14 @@ export abstract class Optimizer {
   #putState(slot: Slot, loaded: LoadedState | undefined): void {
     for (const [key, array] of slot.arrays) {
       if (loaded?.arrays.has(key)) continue;
-      freeOwn(this.#kernels, array);
+      this.#stepper.free(array);
       slot.arrays.delete(key);
     }
     slot.step = loaded?.step ?? 0;
     slot.rms = loaded?.rms ?? 0;
     slot.lr = undefined;
     if (loaded === undefined) return;
-    for (const [key, array] of loaded.arrays) this.#stateArray(slot, key, array.length).set(array);
+    for (const [key, array] of loaded.arrays) this.#stepper.stateArray(slot, key, array.length).set(array);
   }
 
   /** Notes under which id of the state each parameter of a saved group stands. */
@@ -306,17 +269,6 @@ export abstract class Optimizer {
     return { step, arrays, rms: rms === undefined ? 0 : scalar(`${at}: RMS`, rms) };
   }
 
-  readonly #stateOf: StateOf = (slot, { key, shape }) => this.#stateArray(slot, key, sizeOf(shape));
-
-  #stateArray(slot: Slot, key: string, length: number): StateArray {
-    let array = slot.arrays.get(key);
-    if (array === undefined) {
-      array = allocateOwn(this.#kernels, slot.parameter.dtype === 'float64' ? 'float64' : 'float32', length);
-      slot.arrays.set(key, array);
-    }
-    return array;
-  }
-
   /** What this optimizer knows of a parameter. @internal */
   protected slotOf(parameter: Parameter): Slot | undefined {
     return this.#slots.get(parameter);
@@ -331,113 +283,10 @@ export abstract class Optimizer {
         if (parameter.grad !== null) this.#activate(where, this.#slotOf(where, parameter));
       }
     }
-    this.#checkArrays();
-  }
-
-  /** Refuses arrays that were freed. */
-  #checkArrays(): void {
-    for (const { task } of this.#active) {
-      if (!(task.p instanceof Uint16Array)) this.#kernels.checkLive(task.p);
-      if (!(task.g instanceof Uint16Array)) this.#kernels.checkLive(task.g);
-    }
   }
 
   #activate(where: string, slot: Slot): void {
-    setGradient(slot.task, checkedGradient(slot.parameter, this.#called(where, slot))!);
-    this.#active.push(slot);
-  }
-
-  /** Updates the active parameters, all or none. */
-  #update(where: string): void {
-    let skip = false;
-    for (const slot of this.#active) {
-      this.#prepareFirst(slot);
-      this.#engine.run(slot.task, 0);
-      skip = this.#refuses(where, slot) || skip;
-    }
-    if (!this.#counts(skip)) return;
-    for (const slot of this.#active) {
-      this.#formula.bind(slot, this.#stateOf);
-      this.#advance(slot);
-      for (let pass = 1; pass < this.#formula.passes; pass++) {
-        this.#formula.prepare(slot, pass);
-        this.#engine.run(slot.task, pass);
-      }
-    }
-  }
-
-  /** {@link Optimizer.#update} with each pass over many parameters at once. */
-  async #updateTogether(where: string, passes: Passes): Promise<void> {
-    const active = this.#active;
-    for (const slot of active) this.#prepareFirst(slot);
-    await passes.run(0, 0, active.length);
-    let skip = false;
-    for (const slot of active) skip = this.#refuses(where, slot) || skip;
-    if (!this.#counts(skip)) return;
-    for (const slot of active) this.#advance(slot);
-    for (const [from, to] of passes.batches) {
-      for (let pass = 1; pass < this.#formula.passes; pass++) {
-        for (let i = from; i < to; i++) this.#formula.prepare(active[i]!, pass);
-        await passes.run(pass, from, to);
-      }
-    }
-  }
-
-  #deactivate(): void {
-    for (const slot of this.#active) dropGradient(slot.task);
-    this.#active.length = 0;
-  }
-
-  #prepareFirst(slot: Slot): void {
-    slot.task.scalars[CHECK] = slot.group.nonFinite === 'propagate' ? 0 : 1;
-    this.#formula.prepare(slot, 0);
-  }
-
-  /** Whether this gradient has the step left out, as it is not finite; throws where it is to be refused. */
-  #refuses(where: string, slot: Slot): boolean {
-    const policy = slot.group.nonFinite;
-    if (policy === 'propagate' || Number.isFinite(this.#formula.gradientSum(slot))) return false;
-    if (policy === 'skip') return true;
-    const [index, value] = firstNonFinite(slot.task.g, slot.parameter);
-    throw new NonFiniteGradientError(where, slot.parameter, slot.index, index, value);
-  }
-
-  /** Counts a step that was not refused; whether it is to be done. */
-  #counts(skip: boolean): boolean {
-    this.#stepCalls++;
-    if (skip) this.#skippedSteps++;
-    return !skip;
-  }
-
-  /** Counts a parameter's step and sets the scalars that depend on it in all optimizers. */
-  #advance(slot: Slot): void {
-    slot.step++;
-    const { scalars, dtype } = slot.task;
-    scalars[STEP] = slot.step;
-    scalars[STOCHASTIC] = 0;
-    if (isSixteen(dtype) && slot.group.rounding === 'stochastic') {
-      const [key0, key1] = this.#streamKey(slot);
-      scalars[STOCHASTIC] = 1;
-      scalars[KEY0] = key0!;
-      scalars[KEY1] = key1!;
-    }
-  }
-
-  /** A named parameter has the stream of its name, so that it does not matter where in the list it stands; others that of their number. */
-  #streamKey(slot: Slot): Uint32Array {
-    const seed = slot.group.seed as number;
-    const { name } = slot.parameter;
-    if (name === undefined) return streamKey(seed, slot.index, 0);
-    let occurrence = 1;
-    for (const other of this.#slots.values()) {
-      if (other === slot) break;
-      if (other.parameter.name === name) occurrence++;
-    }
-    return streamKey(seed, nameHash(name), occurrence);
-  }
-
-  #called(where: string, slot: Slot): string {
-    return `${where}: ${label(slot.parameter, slot.index)}`;
+    this.#stepper.activate(slot, checkedGradient(slot.parameter, `${where}: ${label(slot.parameter, slot.index)}`)!);
   }
 
   #slotOf(where: string, parameter: Parameter): Slot {
@@ -462,7 +311,7 @@ export abstract class Optimizer {
     refuseOverlap(this.#rules.name, [...seen]);
     for (const group of groups) {
       for (const parameter of group.params) {
-        const task = this.#formula.createTask(parameter, this.#kernels.scratch ?? newScratch);
+        const task = this.#formula.createTask(parameter, this.#stepper.scratch);
         const index = this.#slots.size;
         this.#slots.set(parameter, {
           parameter,
@@ -478,10 +327,6 @@ export abstract class Optimizer {
     }
     this.paramGroups.push(...groups);
   }
-}
-
-function newScratch(length: number): Float64Array {
-  return new Float64Array(length);
 }
 
 function checkClosure(where: string, closure: unknown): void {
