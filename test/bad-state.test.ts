@@ -1,6 +1,6 @@
 /** State dicts that do not fit are refused by name, and a refused one changes nothing. */
-import { Adafactor, AdamW, type Optimizer, type Parameter } from 'tensorless';
-import { describe, it } from 'vitest';
+import { Adafactor, AdamW, type Optimizer, Parameter, toBfloat16, toFloat16 } from 'tensorless';
+import { describe, expect, it } from 'vitest';
 import { model } from './_optimizers.ts';
 import { hostile, refuses, trained } from './_refusals.ts';
 import { notRecords } from './_wrong-values.ts';
@@ -151,5 +151,84 @@ describe.each([
     for (const wrong of [...notRecords, undefined]) {
       refuses(optimizer, () => optimizer.loadStateDict(wrong as never), `${where}: the state dict must be an object`);
     }
+  });
+});
+
+describe('a state dict that fits', () => {
+  const weight = (dtype: 'float32' | 'float64' = 'float32'): Parameter =>
+    new Parameter(dtype === 'float64' ? new Float64Array(6).fill(1) : new Float32Array(6).fill(1), [2, 3]);
+  const stepped = (optimizer: Optimizer, parameter: Parameter): Optimizer => {
+    parameter.grad = parameter.data.map(() => 0.5) as Float32Array;
+    optimizer.step();
+    return optimizer;
+  };
+
+  it('of a run without updates takes the state away', () => {
+    const parameter = weight();
+    const optimizer = stepped(new AdamW([parameter]), parameter);
+    optimizer.loadStateDict(new AdamW([weight()]).stateDict());
+    expect(optimizer.stateDict().state).toEqual({});
+    const fresh = weight();
+    parameter.data.set(fresh.data);
+    stepped(optimizer, parameter);
+    stepped(new AdamW([fresh]), fresh);
+    expect(parameter.data).toEqual(fresh.data);
+  });
+
+  it('has no array that an option has asked for since the last step, nor one that it asks for no more', () => {
+    const parameter = weight();
+    const optimizer = stepped(new AdamW([parameter]), parameter);
+    optimizer.paramGroups[0]!.amsgrad = true;
+    expect(Object.keys(optimizer.stateDict().state[0]!)).toEqual(['step', 'exp_avg', 'exp_avg_sq']);
+    stepped(optimizer, parameter);
+    expect(Object.keys(optimizer.stateDict().state[0]!)).toContain('max_exp_avg_sq');
+  });
+
+  it('may hold PyTorch’s own kinds: a step of int64, a 16-bit copy of float32 state', () => {
+    const parameter = weight();
+    const optimizer = stepped(new AdamW([parameter]), parameter);
+    const dict = optimizer.stateDict();
+    const entry = dict.state[0]! as Record<string, unknown>;
+    entry.step = { dtype: 'int64', shape: [], data: BigInt64Array.of(7n) };
+    entry.exp_avg = { dtype: 'bfloat16', shape: [2, 3], data: toBfloat16([1, 2, 3, 4, 5, 6]) };
+    entry.exp_avg_sq = { dtype: 'float16', shape: [2, 3], data: toFloat16([1, 2, 3, 4, 5, 6]) };
+    optimizer.loadStateDict(dict);
+    const loaded = optimizer.stateDict().state[0]!;
+    expect(loaded.step).toBe(7);
+    for (const key of ['exp_avg', 'exp_avg_sq']) {
+      expect(loaded[key]).toEqual({ dtype: 'float32', shape: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) });
+    }
+  });
+
+  it('of float64 is refused beside float32 weights, and the reverse; a step of text too', () => {
+    const [narrow, wide] = [weight(), weight('float64')];
+    const [of32, of64] = [stepped(new AdamW([narrow]), narrow), stepped(new AdamW([wide]), wide)];
+    expect(() => of32.loadStateDict(of64.stateDict())).toThrow(
+      'must be float32 beside a float32 parameter, got float64',
+    );
+    expect(() => of64.loadStateDict(of32.stateDict())).toThrow(
+      'must be float64 beside a float64 parameter, got float32',
+    );
+    for (const step of [
+      { dtype: 'int64', shape: [], data: Float64Array.of(7) },
+      { dtype: 'float32', shape: [2], data: Float32Array.of(7, 8) },
+      '7',
+    ]) {
+      const dict = of32.stateDict();
+      (dict.state[0]! as Record<string, unknown>).step = step;
+      expect(() => of32.loadStateDict(dict)).toThrow(/step must/);
+    }
+  });
+});
+
+describe('groups', () => {
+  it('take initialLr and options that are undefined as PyTorch does: the one is kept, the others are left out', () => {
+    const parameter = new Parameter(new Float32Array(2));
+    const optimizer = new AdamW([{ params: [parameter], initialLr: 0.5, eps: undefined as never }], {
+      lr: 0.1,
+      betas: undefined as never,
+    });
+    expect(optimizer.paramGroups[0]).toMatchObject({ lr: 0.1, initialLr: 0.5, eps: 1e-8, betas: [0.9, 0.999] });
+    expect(() => new AdamW([{ params: [parameter], initialLr: 'x' as never }])).toThrow('group 0: initialLr must be');
   });
 });

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import fs from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -142,5 +143,45 @@ describe('loadTrainingState', () => {
     await expect(loadTrainingState(path, run)).rejects.toThrow(path);
     await expect(loadTrainingState(join(folder, 'nowhere'), run)).rejects.toMatchObject({ code: 'ENOENT' });
     expect(run.parameters[0]!.data.every((x) => x === 7)).toBe(true);
+  });
+});
+
+describe('the folder', () => {
+  const { open } = fs;
+  /** A save during which the folder is opened in another way. */
+  async function saveWith(openFolder: () => ReturnType<typeof open>, path: string): Promise<void> {
+    fs.open = (name, flags, mode) => (String(name) === folder ? openFolder() : open(name, flags, mode));
+    syncBuiltinESMExports();
+    try {
+      await saveTrainingState(path, parts(5));
+    } finally {
+      fs.open = open;
+      syncBuiltinESMExports();
+    }
+  }
+  const failing = (code: string) => async () => {
+    const handle = await open(folder, 'r');
+    handle.sync = () => Promise.reject(Object.assign(new Error(`${code}: fsync`), { code }));
+    return handle;
+  };
+
+  it('that cannot be flushed does not matter, one that fails to does', async () => {
+    const path = join(folder, 'synced.safetensors');
+    await saveWith(failing('EINVAL'), path);
+    expect(numberIn(path)).toBe(5);
+    await expect(saveWith(failing('EIO'), path)).rejects.toThrow('EIO');
+    expect(numberIn(path)).toBe(5);
+  });
+
+  it('that cannot be opened, as on Windows, does not either', async () => {
+    const path = join(folder, 'unopened.safetensors');
+    await saveWith(() => Promise.reject(new Error('EPERM')), path);
+    expect(numberIn(path)).toBe(5);
+  });
+
+  it('an argument that is wrong is no damage to the file, and says so itself', async () => {
+    const path = join(folder, 'argument.safetensors');
+    await saveTrainingState(path, parts(7));
+    await expect(loadTrainingState(path, { parameters: 3 as never })).rejects.toThrow(TypeError);
   });
 });

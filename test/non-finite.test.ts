@@ -119,3 +119,9 @@ describe('nonFinite', () => {
     expect(optimizer.skippedSteps).toBe(1);
   });
 });
+
+it('where only the sum of squares overflows, the largest element is named', () => {
+  const parameter = new Parameter(new Float64Array(3), [3], { name: 'w' });
+  parameter.grad = Float64Array.of(1e154, -1.2e154, 1e154);
+  expect(() => new AdamW([parameter]).step()).toThrow(/gradient of parameter "w" is -1.2e\+154 at index 1/);
+});

@@ -346,6 +346,49 @@ describe('parallelKernels', () => {
     vi.unstubAllGlobals();
   });
 
+  describe('without createWorker', () => {
+    afterEach(() => {
+      vi.unstubAllGlobals();
+      FakeWorker.all.length = 0;
+    });
+    const browser = (): void => {
+      vi.stubGlobal('process', { ...process, versions: {} });
+    };
+
+    it('starts the file beside it, in Node with its own workers', async () => {
+      // TypeScript here; built, it is JavaScript, which test:runtimes runs.
+      const started = parallelKernels({ threads: 2 });
+      const takesTypeScript = (process.features as { typescript?: unknown }).typescript !== undefined;
+      if (takesTypeScript) await (await started).close();
+      else await expect(started).rejects.toThrow(/did not start: .*parallel-worker\.ts/);
+    });
+
+    it('elsewhere with the global Worker, as a module', async () => {
+      const started: unknown[] = [];
+      browser();
+      vi.stubGlobal('Worker', function start(url: URL, options: object) {
+        started.push(url.href.replace(/.*\//, ''), options);
+        return new FakeWorker(ready);
+      });
+      const kernels = await parallelKernels({ threads: 2 });
+      expect(started).toEqual(['parallel-worker.ts', { type: 'module' }]);
+      expect(kernels.size).toBe(2);
+    });
+
+    it('and without workers says what to use', async () => {
+      browser();
+      vi.stubGlobal('Worker', undefined);
+      await expect(parallelKernels({ threads: 2 })).rejects.toThrow(/this runtime has no workers; use simdKernels/);
+    });
+
+    it('takes one thread where the runtime tells of no cores', async () => {
+      browser();
+      vi.stubGlobal('navigator', undefined);
+      const kernels = await parallelKernels({ createWorker: () => new FakeWorker(ready) });
+      expect(kernels.size).toBe(1);
+    });
+  });
+
   it('after close the calling thread works alone', async () => {
     const kernels = await parallelKernels({ threads: 2, createWorker });
     await kernels.close();
@@ -423,12 +466,15 @@ describe('a worker that does not start', () => {
 
   it('speaks as a worker of a browser does', async () => {
     const worker = new FakeWorker(() => {});
+    let says: object = { message: 'blocked by a policy' };
     const browser: WorkerLike = {
-      postMessage: () => setTimeout(() => worker.emit('error', { message: 'blocked by a policy' })),
+      postMessage: () => setTimeout(() => worker.emit('error', says)),
       terminate: () => {},
       addEventListener: (event, listener) => worker.on(event, listener),
     };
     await expect(parallelKernels({ threads: 2, createWorker: () => browser })).rejects.toThrow(/blocked by a policy/);
+    says = {};
+    await expect(parallelKernels({ threads: 2, createWorker: () => browser })).rejects.toThrow(/did not start: error/);
     const good: WorkerLike = {
       postMessage: () => setTimeout(() => worker.emit('message', { data: 'ready' })),
       terminate: () => {},
@@ -527,6 +573,68 @@ describe('a worker that ends in the middle of a step', () => {
     reference.step();
     expect(weights(params)).toBe(weights(expected));
     await kernels.close();
+  });
+
+  it('where vectors are torn: ranges of their elements, of every parameter that the item was for', async () => {
+    vi.spyOn(console, 'warn').mockImplementation(() => {});
+    const kernels = await kernelsWith(1);
+    const params = [3, 5, 150_000].map((length) => {
+      const parameter = new Parameter(kernels.allocate('float32', length));
+      parameter.grad = kernels.allocate('float32', length).fill(1);
+      return parameter;
+    });
+    // The third has blocks of 65536 elements, each an item of its own.
+    const error = await new AdamW(params, { kernels }).stepAsync().then(
+      () => null,
+      (reason: unknown) => reason,
+    );
+    expect((error as TornStepError).torn).toEqual([
+      { parameter: 'parameter 0', from: 0, to: 3 },
+      { parameter: 'parameter 1', from: 0, to: 5 },
+    ]);
+  });
+
+  it('where several blocks of a matrix are torn: one range', async () => {
+    vi.spyOn(console, 'warn').mockImplementation(() => {});
+    const kernels = await kernelsWith(2);
+    const parameter = new Parameter(kernels.allocate('float32', 600 * 300), [600, 300]);
+    parameter.grad = kernels.allocate('float32', 600 * 300).fill(1);
+    const error = await new Adafactor([parameter], { kernels }).stepAsync().catch((reason: unknown) => reason);
+    // Blocks of 56 rows, two of them an item.
+    expect((error as TornStepError).torn).toEqual([{ parameter: 'parameter 0', from: 0, to: 112 * 300 }]);
+  });
+
+  it('and cannot be replaced: the others go on, with a warning', async () => {
+    const warned = vi.spyOn(console, 'warn').mockImplementation(() => {});
+    let made = 0;
+    const kernels = await parallelKernels({
+      threads: 2,
+      createWorker: () => new FakeWorker(made++ === 0 ? ready : (worker) => worker.emit('exit', 9)),
+    });
+    FakeWorker.all[0]!.emit('error', 'out of memory');
+    const [optimizer, params] = make(kernels);
+    const [reference, expected] = make(null);
+    for (let step = 0; step < 6; step++) {
+      await optimizer.stepAsync();
+      reference.step();
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    expect(weights(params)).toBe(weights(expected));
+    expect(warned.mock.calls.flat().join()).toMatch(/did not start: exit status 9/);
+    // Not for ever: three times as often as there are workers.
+    expect(made).toBe(4);
+  });
+
+  it('is waited for with messages where there is no setImmediate, as in a page', async () => {
+    vi.spyOn(console, 'warn').mockImplementation(() => {});
+    const kernels = await kernelsWith(0);
+    vi.stubGlobal('setImmediate', undefined);
+    const [optimizer, params] = make(kernels);
+    const [reference, expected] = make(null);
+    await optimizer.stepAsync();
+    vi.unstubAllGlobals();
+    reference.step();
+    expect(weights(params)).toBe(weights(expected));
   });
 
   it('really: workers that are terminated again and again', async () => {

@@ -204,3 +204,16 @@ describe('encodeSafetensors', () => {
     ['no tensor', () => encodeSafetensors({ a: null as never }), /"a" must be/],
   ])('refuses %s', (_, call, message) => expect(call).toThrow(message));
 });
+
+describe('what cannot be written', () => {
+  it('a shape that is none', () => {
+    for (const shape of [3, [1.5], [-1]]) {
+      const tensor = { dtype: 'float32', shape, data: new Float32Array(3) } as never;
+      expect(() => encodeSafetensors({ a: tensor })).toThrow(/shape must be an array of non-negative integers/);
+    }
+  });
+
+  it('a header longer than readers take', () => {
+    expect(() => encodeSafetensors({}, { text: 'x'.repeat(100_000_001) })).toThrow(/header/);
+  });
+});

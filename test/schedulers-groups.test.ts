@@ -192,3 +192,33 @@ it('learning rates that are no array are refused by name', () => {
     /_last_lr must be an array/,
   );
 });
+
+describe('a state dict', () => {
+  const optimizer = (): T.AdamW => {
+    const parameter = new T.Parameter(new Float32Array(1));
+    parameter.grad = new Float32Array(1);
+    const one = new T.AdamW([parameter], { lr: 0.1 });
+    one.step();
+    return one;
+  };
+
+  it('with as many curves as there are no groups is refused, and so is a metric that is none', () => {
+    const linear = T.getScheduler('linear', optimizer(), { numWarmupSteps: 1, numTrainingSteps: 5 });
+    const dict = linear.stateDict() as Record<string, unknown>;
+    for (const curves of [[], [null, null], 3]) {
+      expect(() => linear.loadStateDict({ ...dict, lr_lambdas: curves } as never)).toThrow(
+        /lr_lambdas must be an array of 1 items, one per group/,
+      );
+    }
+    const plateau = T.getScheduler('reduce_lr_on_plateau', optimizer());
+    const saved = plateau.stateDict() as Record<string, unknown>;
+    for (const best of [Number.NaN, '1', null]) {
+      expect(() => plateau.loadStateDict({ ...saved, best } as never)).toThrow(/best must be a number/);
+    }
+  });
+
+  it('is not made of what is no curve: one, or one of several', () => {
+    expect(() => new T.LambdaLR(optimizer(), 3 as never)).toThrow(/LambdaLR: curve must be a curve .*got 3/);
+    expect(() => new T.LambdaLR(optimizer(), ['x' as never])).toThrow(/LambdaLR: curve\[0\] must be a curve .*got "x"/);
+  });
+});

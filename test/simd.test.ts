@@ -540,3 +540,17 @@ describe('simdKernels', () => {
     expect(make).toThrow(/the system gives no memory of \d+ bytes; ask for less with arenaBytes/);
   });
 });
+
+describe('the loops alone', () => {
+  it('take column sums that are in the memory as well', () => {
+    const kernels = simdKernels();
+    const g = Float32Array.from({ length: 12 }, (_, k) => k - 5);
+    for (const inside of [true, false]) {
+      const columns = inside ? kernels.allocate('float64', 3) : new Float64Array(3);
+      const rows = new Float64Array(4);
+      kernels.float32.reduce(g, 0, 4, 3, rows, 0, columns, 0);
+      const expected = [0, 1, 2].map((j) => [0, 1, 2, 3].reduce((sum, i) => sum + (3 * i + j - 5) ** 2, 0));
+      expect([...columns]).toEqual(expected);
+    }
+  });
+});

@@ -201,3 +201,29 @@ describe.each(['cpu', 'wasm'])('tfOptimizer on the %s backend', (backend) => {
     expect(optimizer.optimizer.stateDict().state).not.toHaveProperty('1');
   });
 });
+
+it('serves what TensorFlow.js asks of an optimizer', async () => {
+  await tf.setBackend('cpu');
+  const optimizer = tfOptimizer(make.adamw);
+  expect((optimizer.constructor as unknown as { className: string }).className).toBe('TensorlessOptimizer');
+  expect(optimizer.getConfig()).toEqual({});
+  expect((await optimizer.getWeights()).map(({ name }) => name)).toEqual(['iter']);
+  tf.disposeVariables();
+});
+
+it('takes variables that come later as a further group, and none without a gradient', async () => {
+  await tf.setBackend('cpu');
+  const optimizer = tfOptimizer(make.adamw);
+  const [first, second] = [tf.variable(tf.tensor1d([1]), true, 'first'), tf.variable(tf.tensor1d([1]), true, 'second')];
+  optimizer.applyGradients({ first: tf.tensor1d([1]) });
+  optimizer.applyGradients([
+    { name: 'first', tensor: null as never },
+    { name: 'second', tensor: tf.tensor1d([1]) },
+  ]);
+  expect([first.dataSync()[0], second.dataSync()[0]].map((x) => x! < 1)).toEqual([true, true]);
+  expect(optimizer.optimizer!.paramGroups.map(({ params }) => params.map(({ name }) => name))).toEqual([
+    ['first'],
+    ['second'],
+  ]);
+  tf.disposeVariables();
+});

@@ -19,9 +19,16 @@ export default defineConfig({
     hookTimeout: 120_000,
     coverage: {
       include: ['src/**/*.ts'],
-      // The command line and Node's writer run in processes of their own in the tests; the generated twin of the loops is the loops.
-      exclude: ['src/assembly/**', 'src/cli.ts', 'src/index.ts', 'src/_simd-bytes.ts'],
-      reporter: ['text', 'html'],
+      // The command line runs in processes of its own in the tests, the workers' program in threads; the generated twin of the loops is the loops.
+      exclude: [
+        'src/assembly/**',
+        'src/cli.ts',
+        'src/_worker.ts',
+        'src/parallel-worker.ts',
+        'src/index.ts',
+        'src/_simd-bytes.ts',
+      ],
+      reporter: ['text', 'html', 'json'],
       reportOnFailure: true,
       thresholds: { lines: 98, branches: 98 },
     },

@@ -1,0 +1,137 @@
+/** What the threads of `tensorless/parallel` agree on: claims, and arrays on their way. */
+import { describe, expect, it } from 'vitest';
+import { Arena } from '../src/_arena.ts';
+import { createTask, type StateArray } from '../src/_tasks.ts';
+import {
+  CALLER,
+  claim,
+  DONE,
+  FIRST_WORKER,
+  finish,
+  holder,
+  itemState,
+  NEXT,
+  NOBODY,
+  type Plan,
+  pack,
+  packArrays,
+  SERIAL,
+  unpackPlan,
+  type WirePlan,
+  WORDS,
+} from '../src/_threads.ts';
+import type { DType, NumericArray } from '../src/dtype.ts';
+
+const plan = (items: number): Plan => ({
+  tasks: [],
+  columns: [],
+  firstUnit: Int32Array.of(0, items),
+  taskOf: new Int32Array(items),
+  items: Int32Array.from({ length: items + 1 }, (_, i) => i),
+  states: new Int32Array(new SharedArrayBuffer(4 * items)),
+});
+const open = (one: Plan, serial: number): Int32Array => {
+  const words = new Int32Array(new SharedArrayBuffer(4 * WORDS));
+  one.states.fill(itemState(serial, NOBODY));
+  words[SERIAL] = serial;
+  return words;
+};
+
+describe('claim', () => {
+  it('gives every item to one thread', () => {
+    const one = plan(3);
+    const words = open(one, 7);
+    const who = [CALLER, FIRST_WORKER, CALLER, FIRST_WORKER];
+    expect(who.map((thread) => claim(words, one, 7, 3, thread))).toEqual([0, 1, 2, -1]);
+    expect([...one.states].map(holder)).toEqual([CALLER, FIRST_WORKER, CALLER]);
+    finish(one, 7, 0);
+    expect(holder(one.states[0]!)).toBe(DONE);
+  });
+
+  it('gives nothing of another pass to a thread that is late', () => {
+    const one = plan(3);
+    const words = open(one, 8);
+    expect(claim(words, one, 7, 3, FIRST_WORKER)).toBe(-1);
+    expect([...one.states].map(holder)).toEqual([NOBODY, NOBODY, NOBODY]);
+  });
+
+  it('passes over what another has', () => {
+    const one = plan(3);
+    const words = open(one, 7);
+    one.states[0] = itemState(7, CALLER);
+    expect(claim(words, one, 7, 3, FIRST_WORKER)).toBe(1);
+    expect(words[NEXT]).toBe(2);
+  });
+
+  it('holds a state of any pass in 31 bits', () => {
+    expect(itemState(2 ** 25 - 1, DONE)).toBe(2 ** 31 - 1);
+    expect(itemState(2 ** 25, DONE)).toBe(DONE);
+  });
+});
+
+describe('a plan on its way', () => {
+  it.each<[DType, boolean]>([
+    ['float32', true],
+    ['float32', false],
+    ['float64', true],
+    ['bfloat16', false],
+    ['float16', false],
+  ])('arrives over the same memory (%s, in the arena: %s)', (dtype, inArena) => {
+    const memory = new SharedArrayBuffer(1024) as unknown as ArrayBuffer;
+    let used = 0;
+    const make = (length: number, kind: DType = dtype): NumericArray => {
+      if (kind.endsWith('16'))
+        return new Uint16Array(new SharedArrayBuffer(2 * length)) as unknown as Uint16Array<ArrayBuffer>;
+      const Type = kind === 'float64' ? Float64Array : Float32Array;
+      const buffer = (inArena ? memory : new SharedArrayBuffer(8 * length)) as ArrayBuffer;
+      const array = new Type(buffer, inArena ? used : 0, length);
+      used += 64;
+      return array;
+    };
+    const task = createTask(
+      'adam',
+      make(6),
+      [6],
+      dtype,
+      (length) => new Float64Array(new SharedArrayBuffer(8 * length)),
+    );
+    const wide: DType = dtype === 'float64' ? 'float64' : 'float32';
+    task.g = make(6);
+    task.m = make(6, wide) as StateArray;
+    task.v = make(6, wide) as StateArray;
+    const wire: WirePlan = {
+      ...plan(1),
+      tasks: [{ ...task, p: pack(task.p, memory), pPairs: null, gPairs: null, ...packArrays(task, memory) }],
+    };
+    // As postMessage does: a clone of a view over shared memory is a view of the same memory.
+    const arrived = unpackPlan(structuredClone(wire), memory).tasks[0]!;
+    for (const key of ['p', 'g', 'm', 'v'] as const) {
+      expect(arrived[key]!.constructor, key).toBe(task[key]!.constructor);
+      expect(arrived[key]!.length, key).toBe(6);
+      task[key]![5] = 9;
+      expect(arrived[key]![5], key).toBe(9);
+    }
+    expect(arrived.largest).toBeNull();
+    expect(arrived.pPairs === null).toBe(!dtype.endsWith('16'));
+    expect(arrived.gPairs === null).toBe(!dtype.endsWith('16'));
+  });
+
+  it('brings the largest second moment where there is one', () => {
+    const array = new Float32Array(new SharedArrayBuffer(8));
+    const task = createTask('adam', array, [2], 'float32', (length) => new Float64Array(length));
+    task.largest = array;
+    expect(packArrays(task, null)).toEqual({ g: array, m: null, v: null, largest: array });
+    const arrived = unpackPlan(
+      { ...plan(1), tasks: [{ ...task, pPairs: null, gPairs: null, p: array, ...packArrays(task, null) }] },
+      null,
+    );
+    expect(arrived.tasks[0]!.largest).toBe(array);
+  });
+});
+
+it('a worker takes every array of the shared memory as a live one: its caller has checked', () => {
+  const buffer = new ArrayBuffer(256);
+  const view = new Float32Array(buffer, 128, 4);
+  expect(new Arena('test', buffer, 0, 64, true).holds(view)).toBe(true);
+  expect(() => new Arena('test', buffer, 0, 64).holds(view)).toThrow(/freed/);
+});
