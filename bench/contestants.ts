@@ -12,6 +12,7 @@ import {
   toFloat16,
   typescriptKernels,
 } from 'tensorless';
+import type { ParallelKernels } from 'tensorless/parallel';
 import { Bench } from 'tinybench';
 
 export type Formula = 'adafactor' | 'adamw';
@@ -75,7 +76,9 @@ function widened(data: NumericArray, dtype: DType): Float32Array {
 
 interface Ours {
   readonly dtype?: DType;
-  readonly kernels?: (shapes: readonly Shape[]) => Kernels;
+  readonly kernels?: (shapes: readonly Shape[]) => Kernels | Promise<Kernels>;
+  /** Steps on all threads of the kernels, which are closed afterwards. */
+  readonly threads?: boolean;
   /** Whether weights and gradients live in the kernels' memory. */
   readonly inside?: boolean;
   readonly decay?: number;
@@ -89,13 +92,16 @@ export function ours(name: string, formula: Formula, options: Ours = {}): Contes
     formula,
     decay,
     async start(shapes) {
-      const kernels = options.kernels?.(shapes) ?? typescriptKernels;
+      const kernels = (await options.kernels?.(shapes)) ?? typescriptKernels;
       const place = (numbers: Float32Array): Float32Array | Float64Array | Uint16Array => {
         if (dtype === 'bfloat16') return toBfloat16(numbers);
         if (dtype === 'float16') return toFloat16(numbers);
-        if (dtype === 'float64') return Float64Array.from(numbers);
+        if (dtype === 'float64' && !inside) return Float64Array.from(numbers);
         if (!inside) return numbers;
-        const array = kernels.allocate('float32', numbers.length);
+        const array =
+          dtype === 'float64'
+            ? kernels.allocate('float64', numbers.length)
+            : kernels.allocate('float32', numbers.length);
         array.set(numbers);
         return array;
       };
@@ -109,15 +115,17 @@ export function ours(name: string, formula: Formula, options: Ours = {}): Contes
           ? new Adafactor(parameters, { kernels })
           : new AdamW(parameters, { lr: LR, weightDecay: decay, kernels });
       return timed(name, {
-        step: () => void optimizer.step(),
+        step: options.threads === true ? async () => void (await optimizer.stepAsync()) : () => void optimizer.step(),
         weights: () => widened(parameters[0]!.data, dtype),
-        close() {
+        async close() {
           optimizer.dispose();
-          if (!inside) return;
-          for (const { data, grad } of parameters) {
-            kernels.free(data as Float32Array);
-            kernels.free(grad as Float32Array);
+          if (inside) {
+            for (const { data, grad } of parameters) {
+              kernels.free(data as Float32Array);
+              kernels.free(grad as Float32Array);
+            }
           }
+          if (options.threads === true) await (kernels as ParallelKernels).close();
         },
       });
     },

@@ -8,7 +8,9 @@ import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Kernels } from 'tensorless';
+import { parallelKernels } from 'tensorless/parallel';
 import { simdKernels } from 'tensorless/simd';
+import { createWorker } from '../test/_workers.ts';
 import { type Contestant, type Formula, ours, type Shape } from './contestants.ts';
 import { difference, elementsOf, type Result, race } from './measure.ts';
 import { jax } from './peers/jax.ts';
@@ -79,23 +81,30 @@ const torchAdamW: Contestant[] =
         best.contestant('torch AdamW foreach', 'torch AdamW foreach, best', 1),
         installed.contestant('torch AdamW foreach', 'torch AdamW foreach, as installed', 1),
         best.contestant('torch AdamW fused', 'torch AdamW fused', 1),
+        best.contestant('torch AdamW foreach', `torch AdamW foreach, best, ${threads} threads`, threads),
         best.contestant('torch AdamW fused', `torch AdamW fused, ${threads} threads`, threads),
       ];
 
 /** Every array of a case, and room for the state. */
 const arena = (shapes: readonly Shape[]): Kernels => simdKernels({ arenaBytes: 17 * elementsOf(shapes) + 2 ** 22 });
 const none = (): Kernels => simdKernels({ arenaBytes: 0 });
+const all = (shapes: readonly Shape[]): Promise<Kernels> =>
+  parallelKernels({ threads, createWorker, arenaBytes: 17 * elementsOf(shapes) + 2 ** 22 });
 const engines = (formula: Formula): Contestant[] => [
   ours('tensorless', formula),
   ours('tensorless, SIMD', formula, { kernels: arena, inside: true }),
   ours('tensorless, SIMD, copied', formula, { kernels: none }),
+  ours(`tensorless, SIMD, ${threads} threads`, formula, { kernels: all, inside: true, threads: true }),
 ];
 const adafactor: Contestant[] = [...engines('adafactor'), ...torchAdafactor];
 const adamw: Contestant[] = [...engines('adamw'), ...torchAdamW, jax(), tfjs('wasm'), tfjs('cpu')];
+const wide = (shapes: readonly Shape[]): Kernels => simdKernels({ arenaBytes: 34 * elementsOf(shapes) + 2 ** 22 });
 const dtypes: Contestant[] = (['float32', 'float64', 'bfloat16', 'float16'] as const).flatMap((dtype) =>
-  (['adafactor', 'adamw'] as const).map((formula) =>
-    ours(`${formula === 'adafactor' ? 'Adafactor' : 'AdamW'}, ${dtype}`, formula, { dtype }),
-  ),
+  (['adafactor', 'adamw'] as const).flatMap((formula) => {
+    const name = `${formula === 'adafactor' ? 'Adafactor' : 'AdamW'}, ${dtype}`;
+    const inside = dtype === 'float32' || dtype === 'float64';
+    return [ours(name, formula, { dtype }), ours(`${name}, SIMD`, formula, { dtype, kernels: wide, inside })];
+  }),
 );
 
 const TOLERANCE: Readonly<Record<string, number>> = { bfloat16: 1e-2, float16: 2e-3 };
@@ -149,7 +158,7 @@ const sections: Section[] = [
 if (!quick) {
   sections.push({
     heading: 'Number formats',
-    text: 'The same engine on other formats; 16-bit weights with 16-bit gradients.',
+    text: 'The TypeScript and the SIMD loops on other formats; 16-bit weights with 16-bit gradients.',
     results: await races([256, 1024], dtypes, 'Formats', 'Adafactor, float32'),
   });
   const result = await race(

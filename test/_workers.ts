@@ -1,4 +1,4 @@
-/** Workers that run the source, which Node 20 does not take unbuilt. */
+/** Workers that run the source, which Node 20 does not take unbuilt; for tests and bench. */
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { buildSync } from 'esbuild';
