@@ -2,7 +2,8 @@
  * The calling thread's side of `parallelKernels`: its workers, the plans they were told of, and the passes of a step, of which this thread does its
  * share. It never waits for a worker to begin: whatever nobody has claimed it does itself.
  */
-import { Engine, elementsOf, foldColumns, type Task, writesWeights } from './_tasks.ts';
+import { type KnownPlan, newPlan, tornRanges, wirePlan } from './_plan.ts';
+import { Engine, foldColumns, type Task, writesWeights } from './_tasks.ts';
 import {
   CALLER,
   claim,
@@ -14,8 +15,6 @@ import {
   NEXT,
   NOBODY,
   PASS,
-  type Plan,
-  pack,
   packArrays,
   runItem,
   SERIAL,
@@ -24,10 +23,8 @@ import {
   type StepMessage,
   TO,
   type WireArrays,
-  type WirePlan,
   WORDS,
 } from './_threads.ts';
-import type { NumericArray } from './dtype.ts';
 import type { Kernels, Owner, Passes, Threads } from './kernels.ts';
 import { isShared } from './parameter.ts';
 
@@ -81,32 +78,10 @@ interface Member {
   readonly plans: Set<number>;
 }
 
-/** A plan and what the workers know of it. */
-interface KnownPlan extends Plan {
-  readonly id: number;
-  /** First item of each task, and one past the last; where small tasks share an item, that of the first. */
-  readonly firstItem: readonly number[];
-  readonly batches: readonly (readonly [from: number, to: number])[];
-  /** Tasks with an array that no other thread reaches. */
-  readonly own: readonly boolean[];
-  readonly elements: number;
-  /** The arrays of each task as the workers know them. */
-  readonly sent: (readonly (NumericArray | null)[])[];
-}
-
-/** Elements of an item, unless one block has more. */
-const ITEM = 32768;
-/** Elements of a batch, unless one task has more: a gradient of 8 MiB is still in the caches when it is read again. */
-const BATCH = 2 ** 21;
 /** A step over fewer elements is over before a worker has woken up. */
 const LEAST = 2 ** 17;
 /** Milliseconds to look at a worker's item without letting the event loop run. */
 const SPIN = 1;
-
-/** Zeros that all threads reach. */
-export function sharedDoubles(length: number): Float64Array {
-  return new Float64Array(new SharedArrayBuffer(8 * length));
-}
 
 /** The part of the runtime that {@link turn} uses; its types differ between Node and browsers. */
 interface Turns {
@@ -142,7 +117,6 @@ export class Crew implements Threads {
   readonly #createWorker: () => WorkerLike;
   readonly #startMessage: (who: number) => StartMessage['simd'];
   readonly #plans = new WeakMap<Owner, KnownPlan>();
-  readonly #columns = new WeakMap<Task, Float64Array>();
   /** Optimizers that were dropped without `dispose`. */
   readonly #dropped = new FinalizationRegistry<number>((id) => this.#forgotten.push(id));
   #forgotten: number[] = [];
@@ -304,67 +278,10 @@ export class Crew implements Threads {
       return known;
     }
     this.forget(owner);
-    const plan = this.#newPlan(tasks, own);
+    const plan = newPlan(++this.#ids, tasks, own);
     this.#plans.set(owner, plan);
     this.#dropped.register(owner, plan.id, owner);
     return plan;
-  }
-
-  #newPlan(tasks: readonly Task[], own: readonly boolean[]): KnownPlan {
-    const firstUnit = new Int32Array(tasks.length + 1);
-    const taskOf: number[] = [];
-    const items: number[] = [];
-    const firstItem: number[] = [];
-    const batches: [number, number][] = [];
-    let batch = 0;
-    let item = ITEM;
-    let elements = 0;
-    for (const [i, task] of tasks.entries()) {
-      const size = elementsOf(task);
-      elements += size;
-      if (batches.length === 0 || batch + size > BATCH) {
-        batches.push([i, i + 1]);
-        batch = 0;
-        item = ITEM;
-      } else batches.at(-1)![1] = i + 1;
-      batch += size;
-      firstUnit[i] = taskOf.length;
-      firstItem.push(items.length);
-      for (let block = 0; !own[i] && block < task.blocks; block++) {
-        const each = size / task.blocks;
-        if (item + each > ITEM) {
-          items.push(taskOf.length);
-          item = 0;
-        }
-        item += each;
-        taskOf.push(i);
-      }
-    }
-    firstUnit[tasks.length] = taskOf.length;
-    firstItem.push(items.length);
-    return {
-      id: ++this.#ids,
-      tasks: [...tasks],
-      columns: tasks.map((task) => this.#columnsOf(task)),
-      firstUnit,
-      taskOf: Int32Array.from(taskOf),
-      items: Int32Array.from([...items, taskOf.length]),
-      states: new Int32Array(new SharedArrayBuffer(4 * items.length)),
-      firstItem,
-      batches,
-      own,
-      elements,
-      sent: [],
-    };
-  }
-
-  #columnsOf(task: Task): Float64Array {
-    let columns = this.#columns.get(task);
-    if (columns === undefined) {
-      columns = sharedDoubles(task.kind === 'matrix' && task.blocksEach > 1 ? task.blocks * task.cols : 0);
-      this.#columns.set(task, columns);
-    }
-    return columns;
   }
 
   /** Tells the workers that a step begins, and what they do not know of it yet. */
@@ -389,34 +306,12 @@ export class Crew implements Threads {
       const message: StepMessage = {
         step: this.#step,
         id: plan.id,
-        plan: news ? this.#wirePlan(plan) : null,
+        plan: news ? wirePlan(plan, this.#memory) : null,
         changes: news ? [] : changes,
         forget,
       };
       worker.postMessage(message);
     }
-  }
-
-  #wirePlan({ tasks, own, columns, firstUnit, taskOf, items, states }: KnownPlan): WirePlan {
-    const none = new Float32Array(0);
-    return {
-      tasks: tasks.map((task, i) => {
-        // What a worker never does need not reach it, and could not.
-        if (own[i]) return { ...task, p: none, g: none, m: null, v: null, largest: null, pPairs: null, gPairs: null };
-        return {
-          ...task,
-          pPairs: null,
-          gPairs: null,
-          p: pack(task.p, this.#memory),
-          ...packArrays(task, this.#memory),
-        };
-      }),
-      columns,
-      firstUnit,
-      taskOf,
-      items,
-      states,
-    };
   }
 
   async #pass(
@@ -487,30 +382,4 @@ export class Crew implements Threads {
       }
     }
   }
-}
-
-/** The elements of an item, by task. */
-function tornRanges(
-  { items, taskOf, firstUnit, tasks }: Plan,
-  item: number,
-): { task: Task; from: number; to: number }[] {
-  const ranges = new Map<Task, { task: Task; from: number; to: number }>();
-  for (let unit = items[item]!; unit < items[item + 1]!; unit++) {
-    const t = taskOf[unit]!;
-    const task = tasks[t]!;
-    const block = unit - firstUnit[t]!;
-    const { rows, cols, unit: length, blocksEach } = task;
-    let from = block * length;
-    let to = Math.min(from + length, cols);
-    if (task.kind === 'matrix') {
-      const row = (block % blocksEach) * length;
-      const matrix = Math.floor(block / blocksEach) * rows;
-      from = (matrix + row) * cols;
-      to = (matrix + Math.min(row + length, rows)) * cols;
-    }
-    const known = ranges.get(task);
-    if (known === undefined) ranges.set(task, { task, from, to });
-    else known.to = to;
-  }
-  return [...ranges.values()];
 }

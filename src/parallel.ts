@@ -16,7 +16,8 @@
  */
 import { Arena } from './_arena.ts';
 import { boolean, options as checkedOptions, integer, show } from './_check.ts';
-import { Crew, sharedDoubles, type TornRange, TornStepError, type WorkerLike } from './_crew.ts';
+import { Crew, type TornRange, TornStepError, type WorkerLike } from './_crew.ts';
+import { sharedDoubles } from './_plan.ts';
 import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine, type WasmMemory } from './_simd-engine.ts';
 import { RESERVED } from './_simd-loops.ts';
 import { FIRST_WORKER } from './_threads.ts';
