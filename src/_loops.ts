@@ -3,14 +3,14 @@
  * "Adafactor" (G gradient, R and C row and column averages, V second moment, U update) and Kingma & Ba 2015, "Adam".
  *
  * All arithmetic is in double; a stored value is rounded once, on store. Sums have one order, which every engine has to
- * reproduce (test/kernels.test.ts compares bits):
+ * reproduce (test/simd.test.ts compares bits):
  * - over a matrix: four rows at once; within a column (q0 + q1) + (q2 + q3), a missing row counting as zero; along a row
  *   two lanes (even and odd columns), joined as even + odd at its end;
  * - over a flat range: eight lanes (element k in lane k mod 8), joined as ((0+1)+(2+3)) + ((4+5)+(6+7)).
  * Two lanes are what WebAssembly's f64x2 has, and four rows by two lanes are eight independent chains of additions, which
  * is what hides the addition's latency in V8 (measured, Node 20.20: 0.76 ns per element against 0.88 with one lane).
  *
- * `_loops64.ts` is this file for Float64Array, generated (test/loops64.test.ts): V8 keeps one set of type feedback per
+ * `_loops64.ts` is this file for Float64Array, `_loops16.ts` its matrix loops for 16-bit arrays, both generated (test/loops-generated.test.ts): V8 keeps one set of type feedback per
  * function, so a loop that has seen both array types tests for both in every access from then on.
  *
  * @module

@@ -9,6 +9,7 @@
  * | adam | AdamW | sum of G² | P, M, V | |
  */
 import { blockLength, blockRows, STRIP_LENGTH, stripRows } from './_blocks.ts';
+import type * as loops16 from './_loops16.ts';
 import { fillRandom } from './_random.ts';
 import type { DType, NumericArray } from './dtype.ts';
 import { allocateOwn, freeOwn, type Kernels, type Loops32 } from './kernels.ts';
@@ -225,17 +226,20 @@ export class Engine {
     const first = (block % blocksEach) * unit;
     const count = Math.min(unit, rows - first);
     const strip = isSixteen(task.dtype) ? stripRows(cols) : count;
+    const lookUp = this.#lookUp(task, task.g);
     let weight = 0;
     for (let i = 0; i < count; i += strip) {
       const n = Math.min(strip, count - i);
       const row = matrix * rows + first + i;
       const at = row * cols;
-      const g = this.#gradient(task, at, n * cols);
-      loops.reduce(g, g === task.g ? at : 0, n, cols, rowFactor, row, colSums, colAt);
-      if (scalars[WEIGH] === 1) {
-        const p = this.#weights(task, at, n * cols);
-        weight += loops.sumSquares(p, p === task.p ? at : 0, n * cols);
+      if (lookUp !== null) {
+        const { bits, loops: by, table } = lookUp;
+        by.reduce(bits, at, n, cols, rowFactor, row, colSums, colAt, table);
+      } else {
+        const g = this.#gradient(task, at, n * cols);
+        loops.reduce(g, g === task.g ? at : 0, n, cols, rowFactor, row, colSums, colAt);
       }
+      if (scalars[WEIGH] === 1) weight += this.#flatSquares(task, at, n * cols, true);
     }
     task.partials[2 * block + 1] = weight;
   }
@@ -249,27 +253,56 @@ export class Engine {
     const count = Math.min(unit, rows - first);
     const strip = isSixteen(task.dtype) ? stripRows(cols) : count;
     const colAt = matrix * cols;
+    const m = task.m as Float32Array | null;
     const keep = scalars[KEEP]!;
+    const beta1 = scalars[BETA1]!;
+    const lookUp = this.#lookUp(task, task.g);
     let sum = 0;
     for (let i = 0; i < count; i += strip) {
       const n = Math.min(strip, count - i);
       const row = matrix * rows + first + i;
       const at = row * cols;
-      const g = this.#gradient(task, at, n * cols);
-      const gAt = g === task.g ? at : 0;
-      if (pass === 1) {
-        sum = loops.measure(g, gAt, n, cols, rowFactor, row, colFactor, colAt, sum);
-        continue;
+      if (lookUp !== null) {
+        const { bits, loops: by, table } = lookUp;
+        if (pass === 1) sum = by.measure(bits, at, n, cols, rowFactor, row, colFactor, colAt, sum, table);
+        else {
+          this.#grow(n * cols);
+          const p = this.#pStrip;
+          const old = task.p as Uint16Array;
+          if (m === null) by.apply(p, 0, old, at, bits, at, n, cols, rowFactor, row, colFactor, colAt, keep, table);
+          else
+            by.applyMomentum(
+              p,
+              0,
+              old,
+              at,
+              bits,
+              at,
+              m,
+              at,
+              n,
+              cols,
+              rowFactor,
+              row,
+              colFactor,
+              colAt,
+              keep,
+              beta1,
+              table,
+            );
+        }
+      } else {
+        const g = this.#gradient(task, at, n * cols);
+        const gAt = g === task.g ? at : 0;
+        if (pass === 1) sum = loops.measure(g, gAt, n, cols, rowFactor, row, colFactor, colAt, sum);
+        else {
+          const p = this.#weights(task, at, n * cols);
+          const pAt = p === task.p ? at : 0;
+          if (m === null) loops.apply(p, pAt, g, gAt, n, cols, rowFactor, row, colFactor, colAt, keep);
+          else loops.applyMomentum(p, pAt, g, gAt, m, at, n, cols, rowFactor, row, colFactor, colAt, keep, beta1);
+        }
       }
-      const p = this.#weights(task, at, n * cols);
-      const pAt = p === task.p ? at : 0;
-      if (task.m === null) loops.apply(p, pAt, g, gAt, n, cols, rowFactor, row, colFactor, colAt, keep);
-      else {
-        const m = task.m as Float32Array;
-        const beta1 = scalars[BETA1]!;
-        loops.applyMomentum(p, pAt, g, gAt, m, at, n, cols, rowFactor, row, colFactor, colAt, keep, beta1);
-      }
-      this.#store(task, at, n * cols);
+      if (pass === 2) this.#store(task, at, n * cols);
     }
     if (pass === 1) task.partials[2 * block] = sum;
   }
@@ -295,6 +328,8 @@ export class Engine {
   }
 
   #flatSquares(task: Task, at: number, n: number, ofWeights: boolean): number {
+    const lookUp = this.#lookUp(task, ofWeights ? task.p : task.g);
+    if (lookUp !== null) return lookUp.loops.sumSquares(lookUp.bits, at, n, lookUp.table);
     const x = ofWeights ? this.#weights(task, at, n) : this.#gradient(task, at, n);
     return this.#loops(task).sumSquares(x, x === (ofWeights ? task.p : task.g) ? at : 0, n);
   }
@@ -365,6 +400,17 @@ export class Engine {
   /** The loops of the task's precision. Float64 arrays go where the types say Float32Array: both loops have one shape. */
   #loops(task: Task): Loops32 {
     return task.dtype === 'float64' ? (this.kernels.float64 as unknown as Loops32) : this.kernels.float32;
+  }
+
+  /** Where an array is of 16 bits and the kernels look its numbers up. */
+  #lookUp(task: Task, array: NumericArray): { bits: Uint16Array; loops: typeof loops16; table: Float32Array } | null {
+    const { lookUp } = this.kernels.sixteen;
+    if (lookUp === undefined || array.BYTES_PER_ELEMENT !== 2) return null;
+    return {
+      bits: array as Uint16Array,
+      loops: lookUp.loops,
+      table: lookUp.table(task.dtype as 'bfloat16' | 'float16'),
+    };
   }
 
   /** The gradient's array, or a strip of it widened to float32, then starting at 0. */

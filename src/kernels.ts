@@ -5,9 +5,10 @@
  * @module
  */
 import * as loops32 from './_loops.ts';
+import * as loops16 from './_loops16.ts';
 import * as loops64 from './_loops64.ts';
 import type { Scratch, Task } from './_tasks.ts';
-import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './low-precision.ts';
+import { narrowBfloat16, narrowFloat16, numberTable, widenBfloat16, widenFloat16 } from './low-precision.ts';
 
 /** The loops for one array type; their meaning, arguments and order of summation are those of `_loops.ts`. */
 export type Loops32 = typeof loops32;
@@ -20,6 +21,8 @@ export interface LoopsSixteen {
   readonly widenFloat16: typeof widenFloat16;
   readonly narrowBfloat16: typeof narrowBfloat16;
   readonly narrowFloat16: typeof narrowFloat16;
+  /** Loops that look numbers up instead of having them widened first; absent where widening is faster. */
+  readonly lookUp?: { readonly loops: typeof loops16; readonly table: typeof numberTable };
 }
 
 /**
@@ -106,7 +109,13 @@ export const typescriptKernels: Kernels = {
   free() {},
   float32: loops32,
   float64: loops64,
-  sixteen: { widenBfloat16, widenFloat16, narrowBfloat16, narrowFloat16 },
+  sixteen: {
+    widenBfloat16,
+    widenFloat16,
+    narrowBfloat16,
+    narrowFloat16,
+    lookUp: { loops: loops16, table: numberTable },
+  },
 };
 
 /** An array for an optimizer's own use: in the kernels' memory while there is room, else an ordinary one. */

@@ -225,6 +225,16 @@ export function widenFloat16(
   for (; k < length; k++) out[k] = table[bits[at + k]!]!;
 }
 
+const numberTables: { bfloat16?: Float32Array; float16?: Float32Array } = {};
+
+/** All 65,536 numbers of a 16-bit format, by their bits; made at first use. @internal */
+export function numberTable(dtype: 'bfloat16' | 'float16'): Float32Array {
+  numberTables[dtype] ??= new Float32Array(
+    dtype === 'float16' ? tableOfFloat16().buffer : Uint32Array.from({ length: 65536 }, (_, bits) => bits << 16).buffer,
+  );
+  return numberTables[dtype];
+}
+
 /**
  * A view of 16-bit numbers in 32-bit words, for the widening loops; null where the memory is not aligned to it, or on a big-endian
  * machine, where the halves would be the other way round. @internal
