@@ -70,7 +70,7 @@ interface NodeThreads {
  *
  * Every thread must reach the arrays: take parameters and gradients from `allocate`, or make them over a SharedArrayBuffer (16-bit ones have to be). What is
  * not shared is worked on by the calling thread alone, with the same bits. Large matrices are split at fixed block boundaries, small ones are
- * grouped, and a step over fewer than 65536 elements is done by the calling thread. The workers do not keep a process alive.
+ * grouped, and a step over fewer than 131,072 elements is done by the calling thread. The workers do not keep a process alive.
  *
  * A worker that ends in the middle of a step (killed, out of memory) is made up for: its part is done once more. Only where it was writing weights is the
  * step refused, with a {@link TornStepError} that names them, after everything else was applied. The next step starts a new worker.

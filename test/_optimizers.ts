@@ -14,6 +14,7 @@ import {
   toFloat16,
   typescriptKernels,
 } from 'tensorless';
+import { parallelKernels } from 'tensorless/parallel';
 import { simdKernels } from 'tensorless/simd';
 
 export interface OptimizerCase {
@@ -52,6 +53,8 @@ export const cases: readonly (OptimizerCase & { readonly dtype: DType })[] = opt
 export const engines = [
   { engine: 'typescript', kernels: typescriptKernels },
   { engine: 'simd', kernels: simdKernels() },
+  // Its steps on several threads are in parallel.test.ts.
+  { engine: 'parallel', kernels: await parallelKernels({ threads: 1 }) },
 ] as const;
 
 /** {@link cases} on every engine. */
