@@ -95,3 +95,19 @@ describe('composition refuses', () => {
     ['what is no step', () => sequential([constant(), 1], [constant()])(0.5), 'step must be'],
   ])('%s', (_, call, message) => expect(call).toThrow(message));
 });
+
+describe('what is composed', () => {
+  const curve = constant();
+  it.each<[() => unknown, string]>([
+    [() => sequential([] as never), 'sequential: part 0 must be'],
+    [() => sequential([curve, 1], [curve, 1, 2] as never), 'sequential: part 1 must be'],
+    [() => sequential(3 as never, [curve]), 'sequential: part 0 must be'],
+    [() => sequential([3 as never, 1], [curve]), 'part 0[0]'],
+    [() => sequential([curve, 1.5], [curve]), 'part 0[1] (its steps) must be an integer'],
+    [() => sequential([curve], [curve]), 'part 0[1] (its steps)'],
+    [() => scale(3 as never, 1), 'scale: curve must be'],
+    [() => chain(curve, 3 as never), 'chain: curve 1 must be'],
+  ])('is named where it is wrong (%#)', (make, message) => {
+    expect(make).toThrow(message);
+  });
+});

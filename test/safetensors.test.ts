@@ -217,3 +217,146 @@ describe('what cannot be written', () => {
     expect(() => encodeSafetensors({}, { text: 'x'.repeat(100_000_001) })).toThrow(/header/);
   });
 });
+
+describe('decodeSafetensors, exactly', () => {
+  it.each(['null', '[]', '3', '"x"', 'true'])('says that a header of %s is no object', (text) => {
+    expect(() => decodeSafetensors(file(text))).toThrow(/the header must be a JSON object, got/);
+  });
+
+  it.each(['null', '[]', '"x"', '3'])('says that an entry of %s is no object, and metadata neither', (text) => {
+    expect(() => decodeSafetensors(file(`{"a":${text}}`))).toThrow(/tensor "a": its entry must be an object, got/);
+    expect(() => decodeSafetensors(file(`{"__metadata__":${text}}`))).toThrow(
+      /__metadata__ must be an object of strings/,
+    );
+  });
+
+  it('takes equal strings for keys only where keys stand', () => {
+    const entry = f32('[1]', '[0,4]', ',"note":["x","x"],"other":{"x":"x","y":"x"}');
+    expect(() => decodeSafetensors(file(`{"a":${entry}}`, 4))).not.toThrow();
+    expect(() => decodeSafetensors(file(`{"a":${f32('[1]', '[0,4]', ',"n":{"x":1,"x":2}')}}`, 4))).toThrow(/"x" twice/);
+    expect(() => decodeSafetensors(file(`{"a":${f32('[1]', '[0,4]', ',"n":[{"x":1},{"x":2}]')}}`, 4))).not.toThrow();
+    expect(() => decodeSafetensors(file(`{"a":${f32('[1]', '[0,4]', ',"n":[[1],"x"],"n":1')}}`, 4))).toThrow(
+      /"n" twice/,
+    );
+  });
+
+  it('tells the byte of a key that comes twice, of half a pair, of a fraction', () => {
+    const twice = '{"a":{},"a":{}}';
+    expect(() => decodeSafetensors(file(twice))).toThrow(`(byte ${8 + twice.lastIndexOf('"a"')})`);
+    const half = '{"a":{"x":"\\ud800"}}';
+    expect(() => decodeSafetensors(file(half))).toThrow(`half a surrogate pair (byte ${8 + half.indexOf('"\\')})`);
+    for (const number of ['1.0', '1e0', '1E0']) {
+      const text = `{"a":${f32(`[${number}]`, '[0,4]')}}`;
+      const at = 8 + text.indexOf(number) + 1;
+      expect(() => decodeSafetensors(file(text, 4))).toThrow(`where an integer belongs (byte ${at})`);
+    }
+  });
+
+  it('leaves true and false in arrays to the check of the shape', () => {
+    for (const text of ['[true]', '[false]']) {
+      expect(() => decodeSafetensors(file(`{"a":${f32(text, '[0,4]')}}`, 4))).toThrow(/shape must be an array of/);
+    }
+  });
+
+  it('names what is allowed, and what came', () => {
+    expect(() => decodeSafetensors(file('{"a":{"dtype":"F8","shape":[1],"data_offsets":[0,1]}}', 1))).toThrow(
+      /tensor "a": dtype must be one of F64, I64, F32, BF16, F16, U8, BOOL, got "F8"|dtype must be one of .*F32, .*got "F8"/,
+    );
+    expect(() => decodeSafetensors(file('{"a":{"dtype":["F32"],"shape":[1],"data_offsets":[0,4]}}', 4))).toThrow(
+      /got \["F32"\]/,
+    );
+    expect(() => decodeSafetensors(file(`{"a":${f32('[2,3]', '[0,4]')}}`, 4))).toThrow(
+      'tensor "a": shape [2, 3] of F32 needs 24 bytes, data_offsets [0, 4] hold 4',
+    );
+    expect(() => decodeSafetensors(file(`{"a":${f32('[4294967296,4294967296]', '[0,4]')}}`, 4))).toThrow(
+      'shape [4294967296, 4294967296] has more elements than can be counted',
+    );
+    const short = file(`{"a":${f32('[1]', '[0,4]')}}`, 3);
+    expect(() => decodeSafetensors(short)).toThrow(
+      `the arrays end at byte ${short.length + 1}, but the file has ${short.length}`,
+    );
+    expect(() => decodeSafetensors(file('{}', 0, 3n))).toThrow('is given as 3 bytes, but the file has 2 after it');
+    expect(() => decodeSafetensors('x' as never)).toThrow('decodeSafetensors: bytes must be a Uint8Array, got "x"');
+  });
+
+  it('takes sizes up to what a number holds', () => {
+    // 2^53 - 8 bytes: the size can be counted, the file is not that long.
+    const most = (2 ** 53 - 8) / 4;
+    expect(() => decodeSafetensors(file(`{"a":${f32(`[${most}]`, `[0,${4 * most}]`)}}`, 4))).toThrow(
+      /but the file has/,
+    );
+    expect(() => decodeSafetensors(file(`{"a":${f32(`[${most + 2}]`, '[0,4]')}}`, 4))).toThrow(/can be counted/);
+  });
+
+  it('refuses a header longer than the format allows, however long the file', () => {
+    const bytes = new Uint8Array(100_000_010);
+    new DataView(bytes.buffer).setBigUint64(0, 100_000_001n, true);
+    expect(() => decodeSafetensors(bytes)).toThrow(/header's length is given as 100000001 bytes/);
+    new DataView(bytes.buffer).setBigUint64(0, 100_000_000n, true);
+    expect(() => decodeSafetensors(bytes)).toThrow(/not valid JSON/);
+  });
+
+  it('keeps the cause of what went wrong in the header', () => {
+    for (const bytes of [file('{'), Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0, 0xff)]) {
+      try {
+        decodeSafetensors(bytes);
+        expect.unreachable();
+      } catch (error) {
+        expect((error as Error).cause).toBeInstanceOf(Error);
+      }
+    }
+  });
+
+  it('takes empty arrays where others begin or end, in any order', () => {
+    const empty = f32('[0]', '[0,0]');
+    for (const text of [
+      `{"e":${empty},"a":${f32('[1]', '[0,4]')}}`,
+      `{"a":${f32('[1]', '[0,4]')},"e":${empty}}`,
+      `{"a":${f32('[1]', '[0,4]')},"e":${empty},"f":${f32('[0]', '[4,4]')}}`,
+    ]) {
+      expect(decodeSafetensors(file(text, 4)).tensors.e!.shape).toEqual([0]);
+    }
+  });
+});
+
+describe('encodeSafetensors, exactly', () => {
+  const header = (bytes: Uint8Array): string => {
+    const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+    return new TextDecoder().decode(bytes.subarray(8, 8 + length));
+  };
+  const one = (dtype: 'float32' | 'uint8' = 'float32'): StateTensor => ({
+    dtype,
+    shape: [1],
+    data: dtype === 'uint8' ? new Uint8Array(1) : new Float32Array(1),
+  });
+
+  it('orders names by their code points, the shorter first', () => {
+    const names = ['b', 'ab', 'a', '\u{1f600}', '\uffff', 'aa', 'abc', ''];
+    const text = header(encodeSafetensors(Object.fromEntries(names.map((name) => [name, one()]))));
+    expect(Object.keys(JSON.parse(text) as object)).toEqual(['', 'a', 'aa', 'ab', 'abc', 'b', '\uffff', '\u{1f600}']);
+  });
+
+  it('orders formats widest first', () => {
+    const text = header(encodeSafetensors({ a: one('uint8'), b: one() }));
+    expect(Object.keys(JSON.parse(text) as object)).toEqual(['b', 'a']);
+  });
+
+  it('writes metadata first, in order, and none where there is none', () => {
+    expect(header(encodeSafetensors({ a: one() }, { z: '1', b: '2' }))).toMatch(
+      /^\{"__metadata__":\{"b":"2","z":"1"\},"a"/,
+    );
+    expect(header(encodeSafetensors({ a: one() }))).not.toContain('__metadata__');
+  });
+
+  it('says what a tensor needs', () => {
+    expect(() => encodeSafetensors({ a: { ...one(), shape: [2, 3] } })).toThrow(
+      'tensor "a": shape [2, 3] of float32 needs 6 elements of 4 bytes, got Float32Array(1)',
+    );
+    expect(() => encodeSafetensors({ a: { ...one(), dtype: 'int8' as never } })).toThrow(
+      /dtype must be one of float64, int64, float32, bfloat16, float16, uint8, bool, got "int8"|dtype must be one of .*, float32, .*, got "int8"/,
+    );
+    for (const wrong of [null, undefined, 3, { dtype: 'float32', shape: [1], data: [1] }]) {
+      expect(() => encodeSafetensors({ a: wrong as never })).toThrow('tensor "a" must be { dtype, shape, data }, got');
+    }
+  });
+});

@@ -20,6 +20,7 @@ export default mergeConfig(base, {
       'parallel',
       'threads',
       'memory',
+      'big-endian',
       'simd-build',
       'math',
       'low-precision',

@@ -382,3 +382,54 @@ it('files of big-endian machines are read', () => {
   ]);
   expect(decodeTorch(bytes)).toEqual({ dtype: 'float32', shape: [2], data: Float32Array.of(1.5, -2) });
 });
+
+describe('decodeTorch, exactly', () => {
+  const text = (value: string): Uint8Array => new TextEncoder().encode(value);
+  /** A file with other entries beside its pickle. */
+  const withEntries = (entries: readonly (readonly [string, Uint8Array])[]): Uint8Array => {
+    const pickle = [...readZip(encodeTorch({ a: 1 }))].find(([name]) => name.endsWith('/data.pkl'))![1].bytes;
+    return writeZip([...entries, ['archive/data.pkl', pickle]]);
+  };
+
+  it.each(['1', '2', '9', '10', '3\n'])('takes version %j', (version) => {
+    expect(decodeTorch(withEntries([['archive/version', text(version)]]))).toEqual({ a: 1 });
+  });
+
+  it.each(['0', '11', '100', 'x1', '1x', '', '-1'])('refuses version %j', (version) => {
+    expect(() => decodeTorch(withEntries([['archive/version', text(version)]]))).toThrow(
+      /version must be from 1 to 10/,
+    );
+  });
+
+  it('refuses what is no Uint8Array, with the repair where there is one', () => {
+    const bytes = encodeTorch({ a: 1 });
+    expect(() => decodeTorch(bytes.buffer as never)).toThrow(/got ArrayBuffer; wrap it: new Uint8Array\(buffer\)$/);
+    for (const wrong of [new Uint16Array(4), 'x', null, [1]]) {
+      expect(() => decodeTorch(wrong as never)).toThrow(
+        /bytes must be a Uint8Array with the file's contents, got [^;]*$/,
+      );
+    }
+    expect(() => decodeTorch(bytes, { allowMissingCRC: true } as never)).toThrow(/unknown option.*allowMissingCrc/s);
+  });
+
+  it('gives arrays of the type that belongs to the format', () => {
+    const arrays = {
+      a: new Float32Array(2),
+      b: new Float64Array(2),
+      c: new BigInt64Array(2),
+      d: new Uint8Array(2),
+      e: new Uint8Array(2),
+      f: new Uint16Array(2),
+      g: new Uint16Array(2),
+    };
+    const dtypes = ['float32', 'float64', 'int64', 'uint8', 'bool', 'bfloat16', 'float16'] as const;
+    const dict = Object.fromEntries(
+      Object.entries(arrays).map(([name, data], i) => [name, { dtype: dtypes[i]!, shape: [2], data }]),
+    );
+    const back = decodeTorch(encodeTorch(dict as never)) as unknown as Record<string, StateTensor>;
+    for (const [name, data] of Object.entries(arrays)) {
+      expect(back[name]!.data.constructor, name).toBe(data.constructor);
+      expect(back[name]!.dtype).toBe(dict[name]!.dtype);
+    }
+  });
+});

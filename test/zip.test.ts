@@ -259,3 +259,136 @@ it('an entry without a folder is no file of torch.save', () => {
     ),
   ).toThrow(/version must be from 1 to 10/);
 });
+
+describe('a name that leads out of the archive', () => {
+  /** The archive with another name, of the same length, in both places. */
+  const named = (name: string): Uint8Array => {
+    const bytes = plain();
+    const { directory } = places(bytes);
+    const text = new TextEncoder().encode(name);
+    bytes.set(text, 30);
+    bytes.set(text, directory + 46);
+    return bytes;
+  };
+
+  it.each(['/ax', 'a\\x', 'a\0x', '../', 'a//'])('%j is refused, or is none', (name) => {
+    if (name === 'a//') expect(readZip(named(name)).has(name)).toBe(true);
+    else expect(() => readZip(named(name))).toThrow(`the name ${JSON.stringify(name)} leads out of the archive`);
+  });
+
+  it('two dots inside a name lead nowhere', () => {
+    expect(readZip(writeZip([['a/..b/c..', payload]])).has('a/..b/c..')).toBe(true);
+    for (const name of ['a/../b', 'a/b/..']) expect(() => readZip(writeZip([[name, payload]]))).toThrow(/leads out/);
+  });
+
+  it('a byte order mark is a part of a name', () => {
+    const name = '\ufeffa/x';
+    expect([...readZip(writeZip([[name, payload]])).keys()]).toEqual([name]);
+  });
+});
+
+describe('an unusual archive that can be read in one way only', () => {
+  it('lists its entries in another order than it stores them', () => {
+    const bytes = plain();
+    const { directory, second, end } = places(bytes);
+    const [one, two] = [bytes.slice(directory, second), bytes.slice(second, end)];
+    bytes.set(two, directory);
+    bytes.set(one, directory + two.length);
+    expect([...readZip(bytes)].map(([name, entry]) => [name, [...entry.bytes]])).toEqual([
+      ['a/y', [5]],
+      ['a/x', [1, 2, 3, 4]],
+    ]);
+  });
+
+  it('has a comment in its directory', () => {
+    const source = plain();
+    const { second, end, directory } = places(source);
+    const bytes = new Uint8Array(source.length + 5);
+    bytes.set(source.subarray(0, second));
+    bytes.set(source.subarray(second), second + 5);
+    const view = new DataView(bytes.buffer);
+    view.setUint16(directory + 32, 5, true);
+    view.setUint32(end + 5 + 12, end + 5 - directory, true);
+    expect([...readZip(bytes).keys()]).toEqual(['a/x', 'a/y']);
+  });
+
+  it('has no room before its end record for a zip64 locator', () => {
+    const bytes = new Uint8Array(22);
+    new DataView(bytes.buffer).setUint32(0, 0x06054b50, true);
+    expect(() => readZip(bytes)).toThrow(/there are no entries/);
+  });
+});
+
+describe('readZip refuses', () => {
+  it.each<[string, (view: DataView, end: number) => void, RegExp]>([
+    ['a directory on another disk', (view, end) => view.setUint16(end + 6, 1, true), /several disks/],
+    [
+      'a saturated count alone',
+      (view, end) => [8, 10].map((at) => view.setUint16(end + at, 0xffff, true)),
+      /not there/,
+    ],
+    ['a saturated size alone', (view, end) => view.setUint32(end + 12, 0xffffffff, true), /not there/],
+    [
+      'a comment, saying how much follows',
+      (view, end) => view.setUint16(end + 20, 9, true),
+      /bytes after it, there are 0$/,
+    ],
+  ])('%s', (_, change, message) => {
+    const bytes = plain();
+    change(new DataView(bytes.buffer), bytes.length - 22);
+    expect(() => readZip(bytes)).toThrow(message);
+  });
+
+  it.each<[string, number, number, RegExp]>([
+    ['the disk of the zip64 directory', 20, 2, /several disks/],
+    ['an unreasonable offset of the zip64 record', 64 + 7, 0x40, /the offset of the zip64 end record at byte \d+ is/],
+    ['an unreasonable size of the zip64 record', 4 + 7, 0x40, /the size of the zip64 end record at byte \d+ is/],
+    ['an unreasonable count', 32 + 7, 0x40, /the number of entries at byte \d+ is/],
+    ['an unreasonable second count', 24 + 7, 0x40, /the number of entries at byte \d+ is/],
+    ['an unreasonable size of the directory', 40 + 7, 0x40, /the size of the directory at byte \d+ is/],
+    ['an unreasonable offset of the directory', 48 + 7, 0x40, /the offset of the directory at byte \d+ is/],
+  ])('%s', (_, place, byte, message) => {
+    expect(() => readZip(withZip64((view, record) => view.setUint8(record + place, byte)))).toThrow(message);
+  });
+
+  it('a number of a zip64 field that no file has, by the entry’s name', () => {
+    expect(() => readZip(wideEntry(['offset'], [2n ** 60n]))).toThrow(/a size or offset of "a\/x" at byte \d+ is/);
+  });
+
+  it('a name’s place, an entry’s place and the rest of the directory, in bytes', () => {
+    const bytes = plain();
+    const { directory, view } = places(bytes);
+    bytes[directory + 46] = 0xff;
+    expect(() => readZip(bytes)).toThrow(`the name at byte ${directory + 46} is not UTF-8`);
+    const other = plain();
+    other[32] = 0x7a;
+    expect(() => readZip(other)).toThrow('has another name at byte 30');
+    const fewer = plain();
+    const end = fewer.length - 22;
+    for (const at of [8, 10]) new DataView(fewer.buffer).setUint16(end + at, 1, true);
+    expect(() => readZip(fewer)).toThrow('the directory has 49 bytes more than its 1 entries');
+    expect(view.getUint16(end + 8, true)).toBe(2);
+  });
+
+  it('a checksum of 0 for an absent one, unless that is allowed', () => {
+    const bytes = plain();
+    const { view, directory } = places(bytes);
+    view.setUint32(directory + 16, 0, true);
+    expect(() => readZip(bytes)).toThrow(/checksum/);
+    expect(readZip(bytes, true).size).toBe(2);
+    view.setUint32(directory + 16, 1, true);
+    expect(() => readZip(bytes, true)).toThrow(/checksum/);
+  });
+});
+
+it('writeZip marks names as UTF-8 and aligns every payload to 64 bytes with a field that readers step over', () => {
+  const bytes = plain();
+  const { view, directory, second } = places(bytes);
+  for (const entry of [directory, second]) expect(view.getUint16(entry + 8, true)).toBe(0x0800);
+  expect(view.getUint16(6, true)).toBe(0x0800);
+  for (const [, { offset }] of readZip(bytes)) expect(offset % 64).toBe(0);
+  const room = view.getUint16(28, true);
+  expect(view.getUint16(33, true)).toBe(0x4246);
+  expect(view.getUint16(35, true)).toBe(room - 4);
+  expect([...bytes.subarray(37, 33 + room)].every((byte) => byte === 0x5a)).toBe(true);
+});
