@@ -129,6 +129,33 @@ function labels(points: readonly Point[], plot: { scale(name: 'x' | 'y' | 'color
     .join('');
 }
 
+/** The library in strong colours, the peers in pale ones, a name the same in both panels. */
+function colours(names: readonly string[]): { domain: string[]; range: string[] } {
+  const strong = ['#1f6feb', '#d1242f', '#bf5700', '#8250df'];
+  const pale = [
+    '#57606a',
+    '#7d8590',
+    '#b08800',
+    '#4d9375',
+    '#a371a8',
+    '#6b8fb5',
+    '#a0785a',
+    '#8c959f',
+    '#5e9ea0',
+    '#b5838d',
+    '#9a9a5e',
+  ];
+  const domain = [...new Set(names)];
+  const own = domain.filter((name) => name.startsWith('tensorless'));
+  const range = domain.map((name) => {
+    const place = own.indexOf(name);
+    return place >= 0
+      ? strong[place % strong.length]!
+      : pale[domain.filter((other) => !own.includes(other)).indexOf(name) % pale.length]!;
+  });
+  return { domain, range };
+}
+
 /** Cost over size, one line a contestant. */
 export function chart(sections: readonly Section[]): string {
   const points = sections
@@ -150,7 +177,7 @@ export function chart(sections: readonly Section[]): string {
       marginLeft: 48,
       marginBottom: 36,
       style: { color: '#1f2328', fontFamily: 'system-ui, sans-serif', fontSize: '12px', overflow: 'visible' },
-      color: { scheme: 'Tableau10' },
+      color: colours(points.map(({ name }) => name)),
       x: { type: 'log', base: 2, label: 'side of the matrix →', tickFormat: 'd' },
       y: { type: 'log', label: `↑ ${heading}: ns per element`, grid: true, tickFormat: '~g' },
       marks: [

@@ -1,5 +1,5 @@
 /**
- * The loops in WebAssembly SIMD: an optional engine, several times as fast as the TypeScript loops and with the same bits.
+ * The loops in WebAssembly SIMD: an optional engine, two to four times as fast as the TypeScript loops and with the same bits.
  *
  * ```ts
  * import { simdKernels } from 'tensorless/simd';
