@@ -175,7 +175,11 @@ export class Crew implements Threads {
           );
         }
         worker.terminate();
-        reject(new Error(`parallelKernels: a worker did not start: ${why}`));
+        reject(
+          new Error(
+            `parallelKernels: a worker did not start: ${why}. Where a bundler has moved the package's files, pass createWorker`,
+          ),
+        );
       };
       const hear = (answer: unknown): void => {
         clearTimeout(timer);
