@@ -200,6 +200,30 @@ describe('a state dict that fits', () => {
     }
   });
 
+  it('keeps its weight decay, and is refused where that was coupled', () => {
+    const parameter = weight();
+    const optimizer = stepped(new AdamW([parameter], { weightDecay: 0.1 }), parameter);
+    const dict = optimizer.stateDict();
+    expect(dict.param_groups[0]).toMatchObject({ weight_decay: 0.1, decoupled_weight_decay: true });
+    optimizer.loadStateDict(dict);
+    expect(optimizer.paramGroups[0]!.weightDecay).toBe(0.1);
+    dict.param_groups[0]!.decoupled_weight_decay = false;
+    expect(() => optimizer.loadStateDict(dict)).toThrow(/decoupled_weight_decay must be true/);
+    dict.param_groups[0]!.weight_decay = 0;
+    optimizer.loadStateDict(dict);
+  });
+
+  it('gives Adafactor’s learning rate back', () => {
+    const parameter = weight();
+    const optimizer = stepped(new Adafactor([parameter]), parameter);
+    const rate = optimizer instanceof Adafactor ? optimizer.effectiveLr(parameter) : undefined;
+    const other = weight();
+    const resumed = new Adafactor([other]);
+    resumed.loadStateDict(optimizer.stateDict());
+    expect(rate).toBeGreaterThan(0);
+    expect(resumed.effectiveLr(other)).toBe(rate);
+  });
+
   it('of float64 is refused beside float32 weights, and the reverse; a step of text too', () => {
     const [narrow, wide] = [weight(), weight('float64')];
     const [of32, of64] = [stepped(new AdamW([narrow]), narrow), stepped(new AdamW([wide]), wide)];
