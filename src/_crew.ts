@@ -115,7 +115,7 @@ export class Crew implements Threads {
   readonly #words = new Int32Array(new SharedArrayBuffer(4 * WORDS));
   readonly #members: Member[] = [];
   readonly #createWorker: () => WorkerLike;
-  readonly #startMessage: (who: number) => StartMessage['simd'];
+  readonly #simdOf: (who: number) => StartMessage['simd'];
   readonly #plans = new WeakMap<Owner, KnownPlan>();
   /** Optimizers that were dropped without `dispose`. */
   readonly #dropped = new FinalizationRegistry<number>((id) => this.#forgotten.push(id));
@@ -137,7 +137,7 @@ export class Crew implements Threads {
     this.#engine = new Engine(kernels);
     this.#memory = memory;
     this.#createWorker = createWorker;
-    this.#startMessage = simdOf;
+    this.#simdOf = simdOf;
   }
 
   /** Threads that work now: this one and the workers that are alive. */
@@ -200,7 +200,7 @@ export class Crew implements Threads {
       const message: StartMessage = {
         words: this.#words,
         who: FIRST_WORKER + place,
-        simd: this.#startMessage(FIRST_WORKER + place),
+        simd: this.#simdOf(FIRST_WORKER + place),
       };
       worker.postMessage(message);
     });
