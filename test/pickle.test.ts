@@ -287,6 +287,23 @@ describe('encodeTorch, exactly', () => {
     expect(step([{ params: [0] }, { clip_threshold: 1, params: [] }])).toBe(3);
   });
 
+  it('leaves other numbers of an entry as they are, and names that are digits as texts', () => {
+    const dict = { state: { '0': { step: 3, other: 0.5 } }, param_groups: [{ params: [0] }] };
+    const entry = (decodeTorch(encodeTorch(dict as never)) as never as { state: { 0: { other: unknown } } }).state[0];
+    expect(entry.other).toBe(0.5);
+    const readPickled = [...readZip(encodeTorch(dict as never, { parameterNames: ['7'] }))].find(([name]) =>
+      name.endsWith('/data.pkl'),
+    )![1].bytes;
+    expect(String.fromCharCode(...readPickled)).toContain('X\x01\0\0\x007}(');
+    for (const [id, code] of [
+      ['5', 'K\x05'],
+      ['123', 'K\x7b'],
+      ['12345', 'M90'],
+    ]) {
+      expect(pickle({ state: { [id!]: { a: 1 } }, param_groups: [{ params: [Number(id)] }] })).toContain(`${code}}(X`);
+    }
+  });
+
   it('names the place of what it cannot write', () => {
     for (const [value, place] of [
       [{ a: [1, undefined] }, 'stateDict.a[1] must be plain data'],
