@@ -28,6 +28,7 @@ const CHUNK = 1024;
 const TILE = 32768;
 
 /** The fixed places of one instance, by their byte distance from its base; 0 is none of them. */
+export const PLACE_AT: number = 512;
 const ZEROS_AT = 1024;
 const COLUMNS_AT = ZEROS_AT + 8 * SPAN;
 const ROWS_AT = COLUMNS_AT + 8 * SPAN;

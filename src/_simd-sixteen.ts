@@ -3,11 +3,12 @@
  * float32 numbers are a strip in the module's memory, else the TypeScript loops do it. Stochastic rounding is left to those: it is its random bits
  * that take the time.
  */
-import { TILES_AT } from './_simd-loops.ts';
+import { PLACE_AT, TILES_AT } from './_simd-loops.ts';
 import type { LoopsSixteen } from './kernels.ts';
 import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './low-precision.ts';
 
-type Convert = (from: number, to: number, length: number) => void;
+/** `place`: four bytes of this instance's own. */
+type Convert = (from: number, to: number, length: number, place: number) => void;
 
 /** What `assembly/index.ts` exports for 16 bits. */
 export interface WasmSixteen {
@@ -23,6 +24,7 @@ const PIECE = 16384;
 /** The conversions on one memory, with their tile among the fixed places from `base`. */
 export function simdSixteen(buffer: ArrayBuffer, wasm: WasmSixteen, base: number): LoopsSixteen {
   const TILES = base + TILES_AT;
+  const PLACE = base + PLACE_AT;
   const halves = new Uint16Array(buffer);
   const tile = TILES / 2;
 
@@ -33,7 +35,7 @@ export function simdSixteen(buffer: ArrayBuffer, wasm: WasmSixteen, base: number
       for (let k = 0; k < whole; k += PIECE) {
         const n = Math.min(PIECE, whole - k);
         halves.set(bits.subarray(at + k, at + k + n), tile);
-        convert(TILES, out.byteOffset + 4 * k, n);
+        convert(TILES, out.byteOffset + 4 * k, n, PLACE);
       }
       if (whole < length) otherwise(bits, null, at + whole, length - whole, out.subarray(whole));
     };
@@ -45,7 +47,7 @@ export function simdSixteen(buffer: ArrayBuffer, wasm: WasmSixteen, base: number
       const whole = length - (length % 8);
       for (let k = 0; k < whole; k += PIECE) {
         const n = Math.min(PIECE, whole - k);
-        convert(words.byteOffset + 4 * k, TILES, n);
+        convert(words.byteOffset + 4 * k, TILES, n, PLACE);
         bits.set(halves.subarray(tile, tile + n), at + k);
       }
       if (whole < length) otherwise(words.subarray(whole), length - whole, bits, at + whole);

@@ -54,7 +54,8 @@ export function claim(words: Int32Array, plan: Plan, serial: number, to: number,
   const mine = itemState(serial, who);
   for (;;) {
     const item = Atomics.add(words, NEXT, 1);
-    if (item >= to) return -1;
+    // A late thread may count on in the next plan, which has more items than its own.
+    if (item >= to || item >= plan.states.length) return -1;
     if (Atomics.compareExchange(plan.states, item, free, mine) === free) return item;
     if (Atomics.load(words, SERIAL) !== serial) return -1;
   }

@@ -1,6 +1,9 @@
 /** What the threads of `tensorless/parallel` agree on: claims, and arrays on their way. */
+import { Parameter } from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import { Arena } from '../src/_arena.ts';
+import { compileSimd, makeMemory, PAGE, simdEngine } from '../src/_simd-engine.ts';
+import { RESERVED } from '../src/_simd-loops.ts';
 import { createTask, type StateArray } from '../src/_tasks.ts';
 import {
   CALLER,
@@ -21,6 +24,8 @@ import {
   WORDS,
 } from '../src/_threads.ts';
 import type { DType, NumericArray } from '../src/dtype.ts';
+import { type Kernels, typescriptKernels } from '../src/kernels.ts';
+import { cases, randomArray, randomNumbers } from './_optimizers.ts';
 
 const plan = (items: number): Plan => ({
   tasks: [],
@@ -53,6 +58,13 @@ describe('claim', () => {
     const words = open(one, 8);
     expect(claim(words, one, 7, 3, FIRST_WORKER)).toBe(-1);
     expect([...one.states].map(holder)).toEqual([NOBODY, NOBODY, NOBODY]);
+  });
+
+  it('gives nothing of a larger plan to a thread that is late', () => {
+    const one = plan(3);
+    const words = open(one, 7);
+    words[NEXT] = 5;
+    expect(claim(words, one, 6, 9, FIRST_WORKER)).toBe(-1);
   });
 
   it('passes over what another has', () => {
@@ -134,4 +146,33 @@ it('a worker takes every array of the shared memory as a live one: its caller ha
   const view = new Float32Array(buffer, 128, 4);
   expect(new Arena('test', buffer, 0, 64, true).holds(view)).toBe(true);
   expect(() => new Arena('test', buffer, 0, 64).holds(view)).toThrow(/freed/);
+});
+
+it('an instance of the SIMD loops writes to its own places and to arrays only: others share its memory', () => {
+  compileSimd('test', true, '');
+  const region = RESERVED + 2 ** 19;
+  const memory = makeMemory('test', Math.ceil((2 * region + 2 ** 20) / PAGE), true);
+  const arena = new Arena('test', memory.buffer, 2 * region, 2 ** 20);
+  const kernels: Kernels = {
+    ...typescriptKernels,
+    allocate: ((dtype: 'float32', length: number) => arena.allocate(dtype, length)) as Kernels['allocate'],
+    fits: (dtype, length) => arena.fits(dtype, length),
+    owns: (array) => arena.owns(array),
+    free: (array) => arena.free(array),
+    ...simdEngine(memory, arena, region, true),
+  };
+  for (const { make, dtype } of cases) {
+    const random = randomNumbers(3);
+    for (const shape of [[9, 13], [37]]) {
+      const length = shape.reduce((a, b) => a * b, 1);
+      const parameter = new Parameter(randomArray(dtype, length, random), shape, { dtype });
+      parameter.grad = randomArray(dtype, length, random);
+      const optimizer = make([parameter], { kernels });
+      optimizer.step();
+      optimizer.dispose();
+    }
+  }
+  const bytes = new Uint8Array(memory.buffer);
+  expect(bytes.subarray(0, region).every((byte) => byte === 0)).toBe(true);
+  expect(bytes.subarray(region, 2 * region).some((byte) => byte !== 0)).toBe(true);
 });
