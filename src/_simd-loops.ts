@@ -189,7 +189,7 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
       return total;
     },
 
-    apply(p, pAt, g, gAt, rows, cols, rowFactor, rowAt, colFactor, colAt, keep) {
+    apply(p, g, from, rows, cols, rowFactor, rowAt, colFactor, colAt, keep) {
       const inside = arena.holds(p) && arena.holds(g);
       for (let i = 0; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
@@ -201,16 +201,16 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
           for (let r = 0; r < chunk; r += step) {
             const n = Math.min(step, chunk - r);
             const at = (i + r) * cols + j;
-            const g0 = enterRows(0, g, gAt + at, n, cols, span);
-            const p0 = enterRows(1, p, pAt + at, n, cols, span);
+            const g0 = enterRows(0, g, from + at, n, cols, span);
+            const p0 = enterRows(1, p, from + at, n, cols, span);
             wasm.apply(p0, stride(p, cols, span), g0, stride(g, cols, span), n, span, ROWS + 8 * r, factors, keep);
-            leaveRows(1, p, pAt + at, n, cols, span);
+            leaveRows(1, p, from + at, n, cols, span);
           }
         }
       }
     },
 
-    applyMomentum(p, pAt, g, gAt, m, mAt, rows, cols, rowFactor, rowAt, colFactor, colAt, keep, beta1) {
+    applyMomentum(p, g, from, m, mAt, rows, cols, rowFactor, rowAt, colFactor, colAt, keep, beta1) {
       const inside = arena.holds(p) && arena.holds(g) && arena.holds(m);
       for (let i = 0; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
@@ -223,12 +223,12 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
           for (let r = 0; r < chunk; r += step) {
             const n = Math.min(step, chunk - r);
             const at = (i + r) * cols + j;
-            const g0 = enterRows(0, g, gAt + at, n, cols, span);
-            const p0 = enterRows(1, p, pAt + at, n, cols, span);
+            const g0 = enterRows(0, g, from + at, n, cols, span);
+            const p0 = enterRows(1, p, from + at, n, cols, span);
             const m0 = enterRows(2, m, mAt + at, n, cols, span);
             const row = ROWS + 8 * r;
             wasm.applyMomentum(p0, strides[0], g0, strides[1], m0, strides[2], n, span, row, factors, keep, beta1);
-            leaveRows(1, p, pAt + at, n, cols, span);
+            leaveRows(1, p, from + at, n, cols, span);
             leaveRows(2, m, mAt + at, n, cols, span);
           }
         }

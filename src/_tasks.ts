@@ -269,38 +269,20 @@ export class Engine {
           this.#grow(n * cols);
           const p = this.#pStrip;
           const old = task.p as Uint16Array;
-          if (m === null) by.apply(p, 0, old, at, bits, at, n, cols, rowFactor, row, colFactor, colAt, keep, table);
-          else
-            by.applyMomentum(
-              p,
-              0,
-              old,
-              at,
-              bits,
-              at,
-              m,
-              at,
-              n,
-              cols,
-              rowFactor,
-              row,
-              colFactor,
-              colAt,
-              keep,
-              beta1,
-              table,
-            );
+          if (m === null) by.apply(p, old, bits, at, n, cols, rowFactor, row, colFactor, colAt, keep, table);
+          else {
+            by.applyMomentum(p, old, bits, at, m, at, n, cols, rowFactor, row, colFactor, colAt, keep, beta1, table);
+          }
         }
-      } else {
+      } else if (pass === 1) {
         const g = this.#gradient(task, at, n * cols);
-        const gAt = g === task.g ? at : 0;
-        if (pass === 1) sum = loops.measure(g, gAt, n, cols, rowFactor, row, colFactor, colAt, sum);
-        else {
-          const p = this.#weights(task, at, n * cols);
-          const pAt = p === task.p ? at : 0;
-          if (m === null) loops.apply(p, pAt, g, gAt, n, cols, rowFactor, row, colFactor, colAt, keep);
-          else loops.applyMomentum(p, pAt, g, gAt, m, at, n, cols, rowFactor, row, colFactor, colAt, keep, beta1);
-        }
+        sum = loops.measure(g, g === task.g ? at : 0, n, cols, rowFactor, row, colFactor, colAt, sum);
+      } else {
+        const p = this.#weights(task, at, n * cols);
+        const g = this.#gradientBeside(task, at, n * cols);
+        const from = p === task.p ? at : 0;
+        if (m === null) loops.apply(p, g, from, n, cols, rowFactor, row, colFactor, colAt, keep);
+        else loops.applyMomentum(p, g, from, m, at, n, cols, rowFactor, row, colFactor, colAt, keep, beta1);
       }
       if (pass === 2) this.#store(task, at, n * cols);
     }
@@ -418,6 +400,14 @@ export class Engine {
     if (task.g.BYTES_PER_ELEMENT !== 2) return task.g as Float32Array;
     this.#grow(n);
     this.#widen(task, task.g as Uint16Array, task.gPairs, at, n, this.#gWords);
+    return this.#gStrip;
+  }
+
+  /** {@link Engine.#gradient} from where {@link Engine.#weights} has the same elements. */
+  #gradientBeside(task: Task, at: number, n: number): Float32Array {
+    const g = this.#gradient(task, at, n);
+    if (g !== task.g || !isSixteen(task.dtype)) return g;
+    this.#gStrip.set(g.subarray(at, at + n));
     return this.#gStrip;
   }
 

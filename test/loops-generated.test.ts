@@ -49,13 +49,17 @@ function loops16(): string {
       .replaceAll(/\b([gx])\[([^\]]+)\]!/g, 'table[$1[$2]!]!')
       .replaceAll(/\b([gx]): Float32Array/g, '$1: Uint16Array')
       .replaceAll('length: number): number {', 'length: number, table: Float32Array): number {')
-      .replaceAll(/\n\): (void|number) \{/g, '\n  table: Float32Array,\n): $1 {')
-      .replaceAll(/keep \* p\[([^\]]+)\]!/g, 'keep * table[weights[weightsAt + $1]!]!')
       .replaceAll(
-        /(export function apply\w*\(\n {2}p: Float32Array,\n {2}pAt: number,\n)/g,
-        '$1  weights: Uint16Array,\n  weightsAt: number,\n',
+        /((?:export )?function (?:reduce|measure|apply|momentum)\w*\([^)]*)\n\): (void|number) \{/g,
+        '$1\n  table: Float32Array,\n): $2 {',
       )
       .replaceAll('colSums, colAt);', 'colSums, colAt, table);')
+      // The strip's first element belongs to the bits at \`at\`.
+      .replaceAll(/keep \* p\[([^\]]+)\]!/g, 'keep * table[weights[$1]!]!')
+      .replaceAll(/\bp\[([^\]]+)\] = /g, 'p[$1 - at] = ')
+      .replaceAll(/( {2}p: Float32Array,\n)/g, '$1  weights: Uint16Array,\n')
+      .replaceAll(/(function \w+Column\([^)]*?)(\n {2}a0: number,)/g, '$1\n  at: number,$2')
+      .replaceAll(/(Column\(p, )(g, )(.*)\);/g, '$1weights, $2at, $3, table);')
       .trimEnd()
   }\n`;
 }

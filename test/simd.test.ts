@@ -86,10 +86,10 @@ const calls: Record<string, (run: Run) => unknown> = {
     loops.reduce(g!, gAt, rows, cols, rowVector, 2, colVector, 2),
   measure: ({ loops, arrays: [, g], gAt, rows, cols, rowVector, colVector, s }) =>
     loops.measure(g!, gAt, rows, cols, rowVector, 2, colVector, 2, s[0]!),
-  apply: ({ loops, arrays: [p, g], at, gAt, rows, cols, rowVector, colVector, s }) =>
-    loops.apply(p!, at, g!, gAt, rows, cols, rowVector, 2, colVector, 2, s[0]!),
+  apply: ({ loops, arrays: [p, g], at, rows, cols, rowVector, colVector, s }) =>
+    loops.apply(p!, g!, at, rows, cols, rowVector, 2, colVector, 2, s[0]!),
   applyMomentum: ({ loops, arrays: [p, g, m], at, gAt, rows, cols, rowVector, colVector, s }) =>
-    loops.applyMomentum(p!, at, g!, gAt, m!, at, rows, cols, rowVector, 2, colVector, 2, s[0]!, s[1]!),
+    loops.applyMomentum(p!, g!, at, m!, gAt, rows, cols, rowVector, 2, colVector, 2, s[0]!, s[1]!),
   measureVector: ({ loops, arrays: [, g, , v], at, gAt, rows, cols, s }) =>
     loops.measureVector(g!, gAt, v!, at, rows * cols, s[0]!, s[1]!, s[2]!),
   applyVector: ({ loops, arrays: [p, g, , v], at, gAt, rows, cols, s }) =>
