@@ -7,14 +7,10 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { Kernels } from 'tensorless';
-import { parallelKernels } from 'tensorless/parallel';
-import { simdKernels } from 'tensorless/simd';
-import { createWorker } from '../test/_workers.ts';
-import { type Contestant, type Formula, ours, type Shape } from './contestants.ts';
-import { difference, elementsOf, type Result, race } from './measure.ts';
-import { jax } from './peers/jax.ts';
-import { tfjs } from './peers/tfjs.ts';
+import type { Contestant, Shape } from './contestants.ts';
+import { isolated } from './isolated.ts';
+import * as javascript from './javascript.ts';
+import { difference, type Result, race } from './measure.ts';
 import { findPython, Torch } from './pytorch.ts';
 import { chart, page, type Section, terminalTable } from './report.ts';
 import { MODELS, matrices } from './t5.ts';
@@ -59,7 +55,7 @@ const version = (name: string): string =>
   (JSON.parse(readFileSync(`${peers}/node_modules/${name}/package.json`, 'utf8')) as { version: string }).version;
 
 const python = findPython();
-const threads = cpus().length;
+const { threads } = javascript;
 const installed = python === undefined ? undefined : new Torch(python, 'as installed');
 const best = python === undefined ? undefined : new Torch(python, 'at its best');
 if (python === undefined)
@@ -85,27 +81,10 @@ const torchAdamW: Contestant[] =
         best.contestant('torch AdamW fused', `torch AdamW fused, ${threads} threads`, threads),
       ];
 
-/** Every array of a case, and room for the state. */
-const arena = (shapes: readonly Shape[]): Kernels => simdKernels({ arenaBytes: 17 * elementsOf(shapes) + 2 ** 22 });
-const none = (): Kernels => simdKernels({ arenaBytes: 0 });
-const all = (shapes: readonly Shape[]): Promise<Kernels> =>
-  parallelKernels({ threads, createWorker, arenaBytes: 17 * elementsOf(shapes) + 2 ** 22 });
-const engines = (formula: Formula): Contestant[] => [
-  ours('tensorless', formula),
-  ours('tensorless, SIMD', formula, { kernels: arena, inside: true }),
-  ours('tensorless, SIMD, copied', formula, { kernels: none }),
-  ours(`tensorless, SIMD, ${threads} threads`, formula, { kernels: all, inside: true, threads: true }),
-];
-const adafactor: Contestant[] = [...engines('adafactor'), ...torchAdafactor];
-const adamw: Contestant[] = [...engines('adamw'), ...torchAdamW, jax(), tfjs('wasm'), tfjs('cpu')];
-const wide = (shapes: readonly Shape[]): Kernels => simdKernels({ arenaBytes: 34 * elementsOf(shapes) + 2 ** 22 });
-const dtypes: Contestant[] = (['float32', 'float64', 'bfloat16', 'float16'] as const).flatMap((dtype) =>
-  (['adafactor', 'adamw'] as const).flatMap((formula) => {
-    const name = `${formula === 'adafactor' ? 'Adafactor' : 'AdamW'}, ${dtype}`;
-    const inside = dtype === 'float32' || dtype === 'float64';
-    return [ours(name, formula, { dtype }), ours(`${name}, SIMD`, formula, { dtype, kernels: wide, inside })];
-  }),
-);
+const torch = new Set([...torchAdafactor, ...torchAdamW]);
+const adafactor: readonly Contestant[] = [...javascript.adafactor, ...torchAdafactor];
+const adamw: readonly Contestant[] = [...javascript.adamw, ...torchAdamW];
+const { dtypes } = javascript;
 
 const TOLERANCE: Readonly<Record<string, number>> = { bfloat16: 1e-2, float16: 2e-3 };
 say('Equal weights after three steps (largest difference to float64):');
@@ -119,6 +98,10 @@ for (const contestant of [...adafactor, ...adamw, ...dtypes]) {
     throw new Error(`${contestant.name} computes something else: ${error} is over ${tolerance}`);
 }
 
+/** PyTorch has processes of its own already. */
+const apart = (contestants: readonly Contestant[]): Contestant[] =>
+  contestants.map((one) => (torch.has(one) ? one : isolated(one)));
+
 async function races(
   sides: readonly number[],
   contestants: readonly Contestant[],
@@ -129,7 +112,7 @@ async function races(
   for (const side of sides) {
     const shapes: Shape[] = [[side, side]];
     const result = await race(
-      { title: `${name}, ${side} × ${side}`, shapes, contestants, baseline },
+      { title: `${name}, ${side} × ${side}`, shapes, contestants: apart(contestants), baseline },
       rounds,
       milliseconds,
       progress,
@@ -165,7 +148,7 @@ if (!quick) {
     {
       title: 'All matrices of T5-small',
       shapes: matrices(MODELS['T5-small']!),
-      contestants: [...adafactor, ...adamw],
+      contestants: apart([...adafactor, ...adamw]),
       baseline: 'transformers Adafactor, best',
     },
     rounds,
@@ -181,14 +164,14 @@ if (!quick) {
 }
 
 if (!quick) {
-  const torch = await best?.ask<Record<string, string>>({ do: 'versions' });
+  const asked = await best?.ask<Record<string, string>>({ do: 'versions' });
   const versions = [
     `Node ${process.versions.node} (V8 ${process.versions.v8})`,
     `TensorFlow.js ${version('@tensorflow/tfjs-core')}`,
     `jax-js ${version('@jax-js/jax')}`,
-    ...(torch === undefined
+    ...(asked === undefined
       ? []
-      : [`PyTorch ${torch.torch}, transformers ${torch.transformers}, Python ${torch.python}`]),
+      : [`PyTorch ${asked.torch}, transformers ${asked.transformers}, Python ${asked.python}`]),
   ].join('; ');
   const machine = `${cpus()[0]?.model ?? 'unknown'}, ${threads} cores, ${process.platform} ${process.arch}`;
   const date = new Date().toISOString().slice(0, 10);

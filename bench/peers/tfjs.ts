@@ -10,6 +10,8 @@ interface Tensor {
   dispose(): void;
 }
 interface Tf {
+  /** No greeting, no warnings. */
+  enableProdMode(): void;
   setBackend(name: string): Promise<boolean>;
   tensor(values: Float32Array, shape: readonly number[]): Tensor;
   variable(tensor: Tensor, trainable: boolean, name: string): Tensor;
@@ -26,6 +28,7 @@ export function tfjs(backend: 'cpu' | 'wasm'): Contestant {
     most: 1024 * 1024,
     async start(shapes) {
       const tf: Tf = require('@tensorflow/tfjs-core');
+      tf.enableProdMode();
       require(`@tensorflow/tfjs-backend-${backend}`);
       await tf.setBackend(backend);
       const run = ++runs;
