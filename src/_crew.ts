@@ -2,8 +2,12 @@
  * The calling thread's side of `parallelKernels`: its workers, the plans they were told of, and the passes of a step, of which this thread does its
  * share. It never waits for a worker to begin: whatever nobody has claimed it does itself.
  */
+
+import { adamKinds } from './_adam.ts';
+import { factored } from './_factored.ts';
 import { type KnownPlan, newPlan, tornRanges, wirePlan } from './_plan.ts';
-import { Engine, foldColumns, type Task, writesWeights } from './_tasks.ts';
+import type { Stepper } from './_stepper.ts';
+import { Engine, foldColumns, foldsColumns, type Task } from './_tasks.ts';
 import {
   CALLER,
   claim,
@@ -25,7 +29,7 @@ import {
   type WireArrays,
   WORDS,
 } from './_threads.ts';
-import type { Kernels, Owner, Passes, Threads } from './kernels.ts';
+import type { Kernels, Threads } from './kernels.ts';
 import { isShared } from './parameter.ts';
 
 /** What is used of a worker: a `Worker` of browsers, Deno or Bun, or of `node:worker_threads`. */
@@ -116,7 +120,7 @@ export class Crew implements Threads {
   readonly #members: Member[] = [];
   readonly #createWorker: () => WorkerLike;
   readonly #simdOf: (who: number) => StartMessage['simd'];
-  readonly #plans = new WeakMap<Owner, KnownPlan>();
+  readonly #plans = new WeakMap<Stepper, KnownPlan>();
   /** Optimizers that were dropped without `dispose`. */
   readonly #dropped = new FinalizationRegistry<number>((id) => this.#forgotten.push(id));
   #forgotten: number[] = [];
@@ -134,7 +138,7 @@ export class Crew implements Threads {
     createWorker: () => WorkerLike,
     simdOf: (who: number) => StartMessage['simd'],
   ) {
-    this.#engine = new Engine(kernels);
+    this.#engine = new Engine(kernels, { ...factored, ...adamKinds });
     this.#memory = memory;
     this.#createWorker = createWorker;
     this.#simdOf = simdOf;
@@ -218,34 +222,47 @@ export class Crew implements Threads {
     this.#dismiss();
   }
 
-  async run(owner: Owner, tasks: readonly Task[], work: (passes: Passes) => Promise<void>): Promise<void> {
+  async step(stepper: Stepper, where: string): Promise<void> {
     const before = this.#last;
     let release = (): void => {};
     this.#last = new Promise((resolve) => {
       release = resolve;
     });
     await before;
+    const { active, formula } = stepper;
     const torn: { task: Task; from: number; to: number }[] = [];
     try {
       this.#replaceDead();
-      const plan = this.#planOf(owner, tasks);
+      // The plan knows the state's arrays.
+      for (const slot of active) formula.bind(slot, stepper.stateOf);
+      const plan = this.#planOf(
+        stepper,
+        active.map(({ task }) => task),
+      );
       const helped = plan.elements >= LEAST && this.size > 1;
       if (helped) this.#announce(plan);
-      await work({
-        batches: plan.batches,
-        run: (pass, from, to) => this.#pass(plan, pass, from, to, helped, torn),
-      });
+      for (const slot of active) stepper.begin(slot);
+      await this.#pass(plan, 0, 0, active.length, helped, torn);
+      if (stepper.accepts(where)) {
+        for (const slot of active) stepper.advance(slot);
+        for (const [from, to] of plan.batches) {
+          for (let pass = 1; pass < formula.passes; pass++) {
+            for (let i = from; i < to; i++) formula.prepare(active[i]!, pass);
+            await this.#pass(plan, pass, from, to, helped, torn);
+          }
+        }
+      }
     } finally {
       Atomics.store(this.#words, STEP, 0);
       this.#nextSerial();
       release();
     }
     if (torn.length > 0) {
-      throw new TornStepError(torn.map(({ task, from, to }) => ({ parameter: owner.describe(task), from, to })));
+      throw new TornStepError(torn.map(({ task, from, to }) => ({ parameter: stepper.describe(task), from, to })));
     }
   }
 
-  forget(owner: Owner): void {
+  forget(owner: Stepper): void {
     const plan = this.#plans.get(owner);
     if (plan === undefined) return;
     this.#plans.delete(owner);
@@ -269,7 +286,7 @@ export class Crew implements Threads {
     Atomics.notify(this.#words, SERIAL);
   }
 
-  #planOf(owner: Owner, tasks: readonly Task[]): KnownPlan {
+  #planOf(owner: Stepper, tasks: readonly Task[]): KnownPlan {
     const own = tasks.map(
       ({ p, g, m, v, largest }) => ![p, g, m, v, largest].every((array) => array === null || isShared(array)),
     );
@@ -343,7 +360,12 @@ export class Crew implements Threads {
       await this.#await(plan, pass, first, last, torn);
     }
     if (pass > 0) return;
-    for (let i = from; i < to; i++) if (!plan.own[i]) foldColumns(plan.tasks[i]!, plan.columns[i]!);
+    for (let i = from; i < to; i++) {
+      const task = plan.tasks[i]!;
+      if (plan.own[i] || !foldsColumns(task, pass)) continue;
+      task.colFactor.fill(0);
+      for (let block = 0; block < task.blocks; block++) foldColumns(task, block, plan.columns[i]!, block * task.cols);
+    }
   }
 
   /** Lets everyone claim the items of a pass. */
@@ -379,7 +401,7 @@ export class Crew implements Threads {
         } else if (this.#members[who - FIRST_WORKER]!.dead) {
           // Only the weights and what is updated with them cannot be done once more.
           const task = plan.tasks[plan.taskOf[plan.items[item]!]!]!;
-          if (writesWeights(task, pass)) torn.push(...tornRanges(plan, item));
+          if (pass === (task.kind === 'adam' ? 1 : 2)) torn.push(...tornRanges(plan, item));
           else runItem(this.#engine, plan, pass, item);
           finish(plan, serial, item);
         } else if (performance.now() > until) await turn();

@@ -2,7 +2,7 @@
  * What tells one optimizer from another: its options, its state and its update rule. Everything else is in `optimizer.ts`.
  */
 import { boolean, number } from './_check.ts';
-import type { Scratch, StateArray, Task } from './_tasks.ts';
+import type { Kind, Scratch, StateArray, Task } from './_tasks.ts';
 import type { StateValue } from './dtype.ts';
 import type { ParamGroup } from './param-group.ts';
 import type { Parameter } from './parameter.ts';
@@ -52,6 +52,8 @@ export interface Formula {
   checkGroup(where: string, group: Readonly<Record<string, unknown>>, construction: boolean): void;
   /** Refuses a foreign key's value under which PyTorch would compute something else. */
   checkForeign(label: string, key: string, value: unknown, group: Readonly<Record<string, unknown>>): void;
+  /** What its tasks do. */
+  readonly kinds: Readonly<Record<string, Kind>>;
   /** A parameter's task, with scratch memory from `scratch`. */
   createTask(parameter: Parameter, scratch: Scratch): Task;
   /** The state arrays of a parameter under a group's options, in the order of PyTorch's state dict. */
@@ -66,7 +68,7 @@ export interface Formula {
    */
   prepare(slot: Slot, pass: number): void;
   /** The sum of G² that the first pass found, over the whole parameter. */
-  gradientSum(slot: Slot): number;
+  gradientSum(task: Task): number;
 }
 
 /** A finite number of at least 0. */

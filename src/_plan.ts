@@ -1,7 +1,7 @@
 /**
  * How a step is cut for the threads of `_crew.ts`: tasks into units (their blocks), units into items, tasks into batches.
  */
-import { elementsOf, type Task } from './_tasks.ts';
+import { foldsColumns, type Task } from './_tasks.ts';
 import { type Plan, pack, packArrays, type WirePlan } from './_threads.ts';
 import type { NumericArray } from './dtype.ts';
 
@@ -34,7 +34,7 @@ const roomOf = new WeakMap<Task, Float64Array>();
 function columnsOf(task: Task): Float64Array {
   let columns = roomOf.get(task);
   if (columns === undefined) {
-    columns = sharedDoubles(task.kind === 'matrix' && task.blocksEach > 1 ? task.blocks * task.cols : 0);
+    columns = sharedDoubles(foldsColumns(task, 0) ? task.blocks * task.cols : 0);
     roomOf.set(task, columns);
   }
   return columns;
@@ -51,7 +51,7 @@ export function newPlan(id: number, tasks: readonly Task[], own: readonly boolea
   let item = ITEM;
   let elements = 0;
   for (const [i, task] of tasks.entries()) {
-    const size = elementsOf(task);
+    const size = task.p.length;
     elements += size;
     if (batches.length === 0 || batch + size > BATCH) {
       batches.push([i, i + 1]);
@@ -96,11 +96,9 @@ export function wirePlan(plan: KnownPlan, memory: ArrayBuffer | null): WirePlan 
   return {
     tasks: tasks.map((task, i) => {
       // What a worker never does need not reach it, and could not.
-      if (own[i]) return { ...task, p: none, g: none, m: null, v: null, largest: null, pPairs: null, gPairs: null };
+      if (own[i]) return { ...task, p: none, g: none, m: null, v: null, largest: null };
       return {
         ...task,
-        pPairs: null,
-        gPairs: null,
         p: pack(task.p, memory),
         ...packArrays(task, memory),
       };

@@ -4,8 +4,7 @@
  * that take the time.
  */
 import { PLACE_AT, TILES_AT } from './_simd-loops.ts';
-import type { LoopsSixteen } from './kernels.ts';
-import { narrowBfloat16, narrowFloat16, widenBfloat16, widenFloat16 } from './low-precision.ts';
+import { type LoopsSixteen, sixteen } from './_sixteen.ts';
 
 /** `place`: four bytes of this instance's own. */
 type Convert = (from: number, to: number, length: number, place: number) => void;
@@ -28,36 +27,29 @@ export function simdSixteen(buffer: ArrayBuffer, wasm: WasmSixteen, base: number
   const halves = new Uint16Array(buffer);
   const tile = TILES / 2;
 
-  function widen(convert: Convert, otherwise: LoopsSixteen['widenBfloat16']): LoopsSixteen['widenBfloat16'] {
-    return (bits, pairs, at, length, out) => {
-      if (out.buffer !== buffer) return otherwise(bits, pairs, at, length, out);
+  return {
+    widen(half, bits, at, length, out) {
+      if (out.buffer !== buffer) return sixteen.widen(half, bits, at, length, out);
+      const convert = half ? wasm.widenFloat16 : wasm.widenBfloat16;
       const whole = length - (length % 8);
       for (let k = 0; k < whole; k += PIECE) {
         const n = Math.min(PIECE, whole - k);
         halves.set(bits.subarray(at + k, at + k + n), tile);
         convert(TILES, out.byteOffset + 4 * k, n, PLACE);
       }
-      if (whole < length) otherwise(bits, null, at + whole, length - whole, out.subarray(whole));
-    };
-  }
+      if (whole < length) sixteen.widen(half, bits, at + whole, length - whole, out.subarray(whole));
+    },
 
-  function narrow(convert: Convert, otherwise: LoopsSixteen['narrowBfloat16']): LoopsSixteen['narrowBfloat16'] {
-    return (words, length, bits, at) => {
-      if (words.buffer !== buffer) return otherwise(words, length, bits, at);
+    narrow(half, words, length, bits, at) {
+      if (words.buffer !== buffer) return sixteen.narrow(half, words, length, bits, at);
+      const convert = half ? wasm.narrowFloat16 : wasm.narrowBfloat16;
       const whole = length - (length % 8);
       for (let k = 0; k < whole; k += PIECE) {
         const n = Math.min(PIECE, whole - k);
         convert(words.byteOffset + 4 * k, TILES, n, PLACE);
         bits.set(halves.subarray(tile, tile + n), at + k);
       }
-      if (whole < length) otherwise(words.subarray(whole), length - whole, bits, at + whole);
-    };
-  }
-
-  return {
-    widenBfloat16: widen(wasm.widenBfloat16, widenBfloat16),
-    widenFloat16: widen(wasm.widenFloat16, widenFloat16),
-    narrowBfloat16: narrow(wasm.narrowBfloat16, narrowBfloat16),
-    narrowFloat16: narrow(wasm.narrowFloat16, narrowFloat16),
+      if (whole < length) sixteen.narrow(half, words.subarray(whole), length - whole, bits, at + whole);
+    },
   };
 }

@@ -3,9 +3,9 @@
  * Objects may have a null prototype and hostile keys, so only own properties are read.
  */
 import { didYouMean, list, show } from './_check.ts';
+import { widened } from './_sixteen.ts';
 import type { StateArray } from './_tasks.ts';
 import type { DType, StateTensor } from './dtype.ts';
-import { fromBfloat16, fromFloat16 } from './low-precision.ts';
 import { sizeOf } from './parameter.ts';
 
 /** A plain object, not an array or typed array. */
@@ -58,8 +58,8 @@ function floats(label: string, tensor: StateTensor): StateArray {
   const tag = data[Symbol.toStringTag];
   if (dtype === 'float32' && tag === 'Float32Array') return data as Float32Array;
   if (dtype === 'float64' && tag === 'Float64Array') return data as Float64Array;
-  if (dtype === 'bfloat16' && tag === 'Uint16Array') return fromBfloat16(data as Uint16Array);
-  if (dtype === 'float16' && tag === 'Uint16Array') return fromFloat16(data as Uint16Array);
+  if (dtype === 'bfloat16' && tag === 'Uint16Array') return widened(data as Uint16Array, false);
+  if (dtype === 'float16' && tag === 'Uint16Array') return widened(data as Uint16Array, true);
   throw new TypeError(`${label} must hold floating-point numbers, got dtype ${show(dtype)} in ${show(data)}`);
 }
 

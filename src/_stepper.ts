@@ -3,21 +3,10 @@
  */
 import type { Formula, Slot, StateOf } from './_formula.ts';
 import { nameHash, streamKey } from './_random.ts';
-import {
-  CHECK,
-  dropGradient,
-  Engine,
-  isSixteen,
-  KEY0,
-  KEY1,
-  type Scratch,
-  STEP,
-  STOCHASTIC,
-  type StateArray,
-  setGradient,
-} from './_tasks.ts';
+import { isSixteen } from './_sixteen.ts';
+import { CHECK, Engine, KEY0, type Scratch, STEP, STOCHASTIC, type StateArray, type Task } from './_tasks.ts';
 import type { NumericArray } from './dtype.ts';
-import { allocateOwn, freeOwn, type Kernels, type Owner, type Passes } from './kernels.ts';
+import { allocateOwn, freeOwn, type Kernels } from './kernels.ts';
 import { firstNonFinite, NonFiniteGradientError } from './non-finite.ts';
 import { label, type Parameter, sizeOf } from './parameter.ts';
 
@@ -27,122 +16,99 @@ export class Stepper {
   calls = 0;
   /** Of these, the ones left out for a non-finite gradient. */
   skipped = 0;
-  readonly #formula: Formula;
-  readonly #kernels: Kernels;
+  readonly formula: Formula;
+  readonly kernels: Kernels;
+  /** Slots with a gradient in the step at hand; kept to allocate nothing. */
+  readonly active: Slot[] = [];
   readonly #engine: Engine;
   /** All of the optimizer's, in order. */
   readonly #slots: ReadonlyMap<Parameter, Slot>;
-  /** Slots with a gradient in the step at hand; kept to allocate nothing. */
-  readonly #active: Slot[] = [];
-  readonly #owner: Owner = {
-    describe: (task) => {
-      const slot = [...this.#slots.values()].find((one) => one.task === task)!;
-      return label(slot.parameter, slot.index);
-    },
-  };
-  readonly #stateOf: StateOf = (slot, { key, shape }) => this.stateArray(slot, key, sizeOf(shape));
 
   constructor(formula: Formula, kernels: Kernels, slots: ReadonlyMap<Parameter, Slot>) {
-    this.#formula = formula;
-    this.#kernels = kernels;
-    this.#engine = new Engine(kernels);
+    this.formula = formula;
+    this.kernels = kernels;
+    this.#engine = new Engine(kernels, formula.kinds);
     this.#slots = slots;
   }
 
   /** Makes a task's scratch memory. */
-  readonly scratch: Scratch = (length) => this.#kernels.scratch?.(length) ?? new Float64Array(length);
+  readonly scratch: Scratch = (length) => this.kernels.scratch?.(length) ?? new Float64Array(length);
+
+  /** The array of a slot's state by its spec, allocated where there is none yet. */
+  readonly stateOf: StateOf = (slot, { key, shape }) => {
+    let array = slot.arrays.get(key);
+    if (array === undefined) {
+      array = allocateOwn(this.kernels, slot.task.dtype === 'float64' ? 'float64' : 'float32', sizeOf(shape));
+      slot.arrays.set(key, array);
+    }
+    return array;
+  };
 
   /** Takes a parameter into the step at hand. */
   activate(slot: Slot, gradient: NumericArray): void {
-    setGradient(slot.task, gradient);
-    this.#active.push(slot);
+    slot.task.g = gradient;
+    this.active.push(slot);
   }
 
   /** Updates the active parameters, all or none. */
   update(where: string): void {
-    this.#checkArrays();
-    let skip = false;
-    for (const slot of this.#active) {
-      this.#prepareFirst(slot);
+    const { formula, active } = this;
+    for (const slot of active) {
+      this.begin(slot);
       this.#engine.run(slot.task, 0);
-      skip = this.#refuses(where, slot) || skip;
     }
-    if (!this.#counts(skip)) return;
-    for (const slot of this.#active) {
-      this.#formula.bind(slot, this.#stateOf);
-      this.#advance(slot);
-      for (let pass = 1; pass < this.#formula.passes; pass++) {
-        this.#formula.prepare(slot, pass);
+    if (!this.accepts(where)) return;
+    for (const slot of active) {
+      this.advance(slot);
+      for (let pass = 1; pass < formula.passes; pass++) {
+        formula.prepare(slot, pass);
         this.#engine.run(slot.task, pass);
-      }
-    }
-  }
-
-  /** {@link Stepper.update} on all threads of the kernels, where they have some. */
-  async updateAsync(where: string): Promise<void> {
-    const { threads } = this.#kernels;
-    if (threads === undefined) return this.update(where);
-    this.#checkArrays();
-    for (const slot of this.#active) this.#formula.bind(slot, this.#stateOf);
-    const tasks = this.#active.map((slot) => slot.task);
-    await threads.run(this.#owner, tasks, (passes) => this.#updateTogether(where, passes));
-  }
-
-  /** {@link Stepper.update} with each pass over many parameters at once. */
-  async #updateTogether(where: string, passes: Passes): Promise<void> {
-    const active = this.#active;
-    for (const slot of active) this.#prepareFirst(slot);
-    await passes.run(0, 0, active.length);
-    let skip = false;
-    for (const slot of active) skip = this.#refuses(where, slot) || skip;
-    if (!this.#counts(skip)) return;
-    for (const slot of active) this.#advance(slot);
-    for (const [from, to] of passes.batches) {
-      for (let pass = 1; pass < this.#formula.passes; pass++) {
-        for (let i = from; i < to; i++) this.#formula.prepare(active[i]!, pass);
-        await passes.run(pass, from, to);
       }
     }
   }
 
   /** Forgets the gradients. */
   end(): void {
-    for (const slot of this.#active) dropGradient(slot.task);
-    this.#active.length = 0;
+    for (const { task } of this.active) task.g = task.p;
+    this.active.length = 0;
   }
 
-  #prepareFirst(slot: Slot): void {
-    slot.task.scalars[CHECK] = slot.group.nonFinite === 'propagate' ? 0 : 1;
-    this.#formula.prepare(slot, 0);
+  /** Before pass 0. Refuses arrays that were freed. */
+  begin(slot: Slot): void {
+    const { task, group } = slot;
+    const { kernels, formula } = this;
+    for (const array of [task.p, task.g]) if (array.BYTES_PER_ELEMENT !== 2) kernels.checkLive(array as StateArray);
+    task.scalars[CHECK] = group.nonFinite === 'propagate' ? 0 : 1;
+    formula.prepare(slot, 0);
   }
 
-  /** Whether this gradient has the step left out, as it is not finite; throws where it is to be refused. */
-  #refuses(where: string, slot: Slot): boolean {
-    const policy = slot.group.nonFinite;
-    if (policy === 'propagate' || Number.isFinite(this.#formula.gradientSum(slot))) return false;
-    if (policy === 'skip') return true;
-    const [index, value] = firstNonFinite(slot.task.g, slot.parameter);
-    throw new NonFiniteGradientError(where, slot.parameter, slot.index, index, value);
-  }
-
-  /** Counts a step that was not refused; whether it is to be done. */
-  #counts(skip: boolean): boolean {
+  /** After pass 0 of all: counts the step and tells whether it is to be done; throws where a gradient is to be refused. */
+  accepts(where: string): boolean {
+    let skip = false;
+    for (const { task, group, parameter, index } of this.active) {
+      const policy = group.nonFinite;
+      if (policy === 'propagate' || Number.isFinite(this.formula.gradientSum(task))) continue;
+      if (policy !== 'skip') {
+        const [at, value] = firstNonFinite(task.g, parameter.dtype);
+        throw new NonFiniteGradientError(where, parameter, index, at, value);
+      }
+      skip = true;
+    }
     this.calls++;
     if (skip) this.skipped++;
     return !skip;
   }
 
-  /** Counts a parameter's step and sets the scalars that depend on it in all optimizers. */
-  #advance(slot: Slot): void {
+  /** Before pass 1: the state arrays, the count, and the scalars that depend on it in all optimizers. */
+  advance(slot: Slot): void {
+    this.formula.bind(slot, this.stateOf);
     slot.step++;
     const { scalars, dtype } = slot.task;
     scalars[STEP] = slot.step;
     scalars[STOCHASTIC] = 0;
     if (isSixteen(dtype) && slot.group.rounding === 'stochastic') {
-      const [key0, key1] = this.#streamKey(slot);
       scalars[STOCHASTIC] = 1;
-      scalars[KEY0] = key0!;
-      scalars[KEY1] = key1!;
+      scalars.set(this.#streamKey(slot), KEY0);
     }
   }
 
@@ -159,35 +125,18 @@ export class Stepper {
     return streamKey(seed, nameHash(name), occurrence);
   }
 
-  /** Refuses arrays that were freed. */
-  #checkArrays(): void {
-    for (const { task } of this.#active) {
-      if (!(task.p instanceof Uint16Array)) this.#kernels.checkLive(task.p);
-      if (!(task.g instanceof Uint16Array)) this.#kernels.checkLive(task.g);
-    }
-  }
-
-  /** The array of a slot's state, allocated where there is none yet. */
-  stateArray(slot: Slot, key: string, length: number): StateArray {
-    let array = slot.arrays.get(key);
-    if (array === undefined) {
-      array = allocateOwn(this.#kernels, slot.parameter.dtype === 'float64' ? 'float64' : 'float32', length);
-      slot.arrays.set(key, array);
-    }
-    return array;
-  }
-
-  /** Gives an array of {@link Stepper.stateArray} back. */
-  free(array: StateArray): void {
-    freeOwn(this.#kernels, array);
+  /** How messages call the parameter of a task. */
+  describe(task: Task): string {
+    const slot = [...this.#slots.values()].find((one) => one.task === task)!;
+    return label(slot.parameter, slot.index);
   }
 
   /** Gives all of them back. */
   dispose(): void {
-    this.#kernels.threads?.forget(this.#owner);
+    this.kernels.threads?.forget(this);
     this.#engine.dispose();
     for (const slot of this.#slots.values()) {
-      for (const array of slot.arrays.values()) this.free(array);
+      for (const array of slot.arrays.values()) freeOwn(this.kernels, array);
       slot.arrays.clear();
       slot.task.m = slot.task.v = slot.task.largest = null;
     }

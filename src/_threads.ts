@@ -5,9 +5,8 @@
  * An item is claimed by a compare-and-exchange on its state, which holds the serial number of the pass: a worker that is late
  * (still in an earlier pass, or an earlier step) can claim nothing. Who does an item makes no difference to the bits, as every block has sums of its own.
  */
-import { type Engine, isSixteen, type StateArray, type Task } from './_tasks.ts';
+import type { Engine, StateArray, Task } from './_tasks.ts';
 import type { NumericArray } from './dtype.ts';
-import { pairsOf } from './low-precision.ts';
 
 /** Places in the shared words: the step, the serial number of the pass, the pass, the next item, one past the last. */
 export const STEP = 0;
@@ -66,7 +65,9 @@ export function runItem(engine: Engine, plan: Plan, pass: number, item: number):
   const { items, taskOf, firstUnit, tasks, columns } = plan;
   for (let unit = items[item]!; unit < items[item + 1]!; unit++) {
     const t = taskOf[unit]!;
-    engine.runBlock(tasks[t]!, pass, unit - firstUnit[t]!, columns[t]!);
+    const task = tasks[t]!;
+    const block = unit - firstUnit[t]!;
+    engine.runBlock(task, pass, block, columns[t]!, block * task.cols);
   }
 }
 
@@ -142,7 +143,6 @@ function unpack(wire: Wire, memory: ArrayBuffer | null): NumericArray {
 /** Puts arrays that arrived into their task. */
 export function unpackArrays(task: Task, arrays: WireArrays, memory: ArrayBuffer | null): void {
   task.g = unpack(arrays.g, memory);
-  task.gPairs = task.g instanceof Uint16Array ? pairsOf(task.g) : null;
   task.m = arrays.m && (unpack(arrays.m, memory) as StateArray);
   task.v = arrays.v && (unpack(arrays.v, memory) as StateArray);
   task.largest = arrays.largest && (unpack(arrays.largest, memory) as StateArray);
@@ -152,8 +152,7 @@ export function unpackArrays(task: Task, arrays: WireArrays, memory: ArrayBuffer
 export function unpackPlan(wire: WirePlan, memory: ArrayBuffer | null): Plan {
   const tasks = wire.tasks.map((one) => {
     const p = unpack(one.p, memory);
-    const pPairs = isSixteen(one.dtype) ? pairsOf(p as Uint16Array) : null;
-    const task: Task = { ...one, p, pPairs, g: p, gPairs: null, m: null, v: null, largest: null };
+    const task: Task = { ...one, p, g: p, m: null, v: null, largest: null };
     unpackArrays(task, one, memory);
     return task;
   });

@@ -1,7 +1,9 @@
 /**
  * The program of a worker of `parallel.ts`: takes a plan, then claims items of it for as long as a step lasts.
  */
+import { adamKinds } from './_adam.ts';
 import { Arena } from './_arena.ts';
+import { factored } from './_factored.ts';
 import { compileSimd, simdEngine } from './_simd-engine.ts';
 import { RESERVED } from './_simd-loops.ts';
 import { Engine } from './_tasks.ts';
@@ -20,6 +22,7 @@ import {
   unpackPlan,
 } from './_threads.ts';
 import { type Kernels, typescriptKernels } from './kernels.ts';
+import { useFastSixteen } from './low-precision.ts';
 
 /** Longest sleep between two passes, in milliseconds: a missed wake-up costs no more. */
 const NAP = 100;
@@ -51,7 +54,11 @@ function handle(message: StartMessage | StepMessage, answer: (text: string) => v
   if (start === null) {
     try {
       const given = message as StartMessage;
-      engine = new Engine(given.simd === null ? typescriptKernels : sharedKernels(given.simd));
+      useFastSixteen();
+      engine = new Engine(given.simd === null ? typescriptKernels : sharedKernels(given.simd), {
+        ...factored,
+        ...adamKinds,
+      });
       start = given;
       answer('ready');
     } catch (error) {

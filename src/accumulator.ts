@@ -4,10 +4,9 @@
  * @module
  */
 import { integer, list, oneOf, show } from './_check.ts';
+import { bfloat16Bits, float16BitsOf, isSixteen, widened } from './_sixteen.ts';
 import { checkKeys, own, record, stateArray, tensorOf } from './_state.ts';
-import { isSixteen } from './_tasks.ts';
 import type { NumericArray, StateValue } from './dtype.ts';
-import { bfloat16Bits, float16BitsOf, fromBfloat16, fromFloat16 } from './low-precision.ts';
 import { checkedGradient, isShared, label, Parameter } from './parameter.ts';
 
 /** A running sum: float64 beside float64 parameters, else float32. */
@@ -89,15 +88,15 @@ export class GradientAccumulator {
     for (const [i, gradient] of gradients.entries()) {
       if (gradient === null) continue;
       const parameter = this.#parameters[i]!;
-      const numbers = widened(gradient, parameter);
+      const values = numbers(gradient, parameter);
       let sum = this.#sums[i]!;
       if (sum === null) {
         sum = this.#kept[i] ?? newSum(parameter);
-        sum.set(numbers);
+        sum.set(values);
         this.#sums[i] = sum;
         this.#kept[i] = sum;
-      } else if (sum instanceof Float64Array) addTo64(sum, numbers as Float64Array);
-      else addTo32(sum, numbers as Float32Array);
+      } else if (sum instanceof Float64Array) addTo64(sum, values as Float64Array);
+      else addTo32(sum, values as Float32Array);
     }
     this.#step++;
   }
@@ -192,9 +191,8 @@ function newSum({ data, dtype }: Parameter): GradientSum {
   return dtype === 'float64' ? new Float64Array(buffer) : new Float32Array(buffer);
 }
 
-function widened(gradient: NumericArray, parameter: Parameter): GradientSum {
-  if (!(gradient instanceof Uint16Array)) return gradient;
-  return parameter.dtype === 'float16' ? fromFloat16(gradient) : fromBfloat16(gradient);
+function numbers(gradient: NumericArray, parameter: Parameter): GradientSum {
+  return gradient instanceof Uint16Array ? widened(gradient, parameter.dtype === 'float16') : gradient;
 }
 
 function addTo32(sum: Float32Array, gradient: Float32Array): void {

@@ -8,6 +8,7 @@
  * @module
  */
 import { number, show } from './_check.ts';
+import { factored } from './_factored.ts';
 import {
   type Formula,
   flag,
@@ -133,6 +134,7 @@ const formula: Formula = {
   ownOptions: [],
   foreignKeys: {},
   hasRms: true,
+  kinds: factored,
 
   checkGroup(where, group, construction) {
     if (construction && group.relativeStep === true && group.lr !== null) {
@@ -173,7 +175,7 @@ const formula: Formula = {
 
   passes: 3,
 
-  gradientSum({ task }) {
+  gradientSum(task) {
     if (task.kind === 'vector') return total(task, 0);
     let sum = 0;
     for (let i = 0; i < task.rowFactor.length; i++) sum += task.rowFactor[i]!;

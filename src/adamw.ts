@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { adamKinds } from './_adam.ts';
 import { number, show } from './_check.ts';
 import { type Formula, flag, nonNegative, type StateSpec, stateArrayOf } from './_formula.ts';
 import { pow } from './_math.ts';
@@ -63,6 +64,7 @@ const formula: Formula = {
   ownOptions: ['correctBias'],
   foreignKeys: { foreach: null, capturable: false, differentiable: false, fused: null, decoupled_weight_decay: true },
   hasRms: false,
+  kinds: adamKinds,
 
   checkGroup() {},
 
@@ -93,8 +95,8 @@ const formula: Formula = {
 
   passes: 2,
 
-  gradientSum(slot) {
-    return total(slot.task, 0);
+  gradientSum(task) {
+    return total(task, 0);
   },
 
   bind(slot, stateOf) {

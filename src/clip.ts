@@ -5,10 +5,10 @@
  * @module
  */
 import { number, show } from './_check.ts';
-import { isSixteen } from './_tasks.ts';
+import { sumSquares } from './_loops.ts';
+import { sumSquares as sumSquares64 } from './_loops64.ts';
+import { bfloat16Bits, float16BitsOf, isSixteen, widened } from './_sixteen.ts';
 import type { NumericArray } from './dtype.ts';
-import { typescriptKernels } from './kernels.ts';
-import { bfloat16Bits, float16BitsOf, fromBfloat16, fromFloat16 } from './low-precision.ts';
 import { checkedGradient, label, Parameter } from './parameter.ts';
 
 /**
@@ -37,9 +37,9 @@ export function clipGradNorm(params: Iterable<Parameter>, maxNorm: number): numb
     const name = label(parameter, index++);
     const gradient = checkedGradient(parameter, `clipGradNorm: ${name}`);
     if (gradient === null || gradients.has(parameter)) continue;
-    const squares = sumSquares(gradient, parameter);
-    if (!Number.isFinite(squares) && worst === '') worst = name;
-    sum += squares;
+    const own = squares(gradient, parameter);
+    if (!Number.isFinite(own) && worst === '') worst = name;
+    sum += own;
     gradients.set(parameter, gradient);
   }
   const norm = Math.sqrt(sum);
@@ -54,14 +54,10 @@ export function clipGradNorm(params: Iterable<Parameter>, maxNorm: number): numb
   return norm;
 }
 
-function sumSquares(gradient: NumericArray, parameter: Parameter): number {
-  if (gradient instanceof Float64Array) return typescriptKernels.float64.sumSquares(gradient, 0, gradient.length);
-  const numbers = gradient instanceof Uint16Array ? widened(gradient, parameter) : gradient;
-  return typescriptKernels.float32.sumSquares(numbers, 0, numbers.length);
-}
-
-function widened(bits: Uint16Array, parameter: Parameter): Float32Array {
-  return parameter.dtype === 'float16' ? fromFloat16(bits) : fromBfloat16(bits);
+function squares(gradient: NumericArray, parameter: Parameter): number {
+  if (gradient instanceof Float64Array) return sumSquares64(gradient, 0, gradient.length);
+  const numbers = gradient instanceof Uint16Array ? widened(gradient, parameter.dtype === 'float16') : gradient;
+  return sumSquares(numbers, 0, numbers.length);
 }
 
 function scale(gradient: NumericArray, parameter: Parameter, coefficient: number): void {
@@ -69,9 +65,10 @@ function scale(gradient: NumericArray, parameter: Parameter, coefficient: number
     for (let k = 0; k < gradient.length; k++) gradient[k]! *= coefficient;
     return;
   }
-  const numbers = widened(gradient, parameter);
+  const half = parameter.dtype === 'float16';
+  const numbers = widened(gradient, half);
   const words = new Uint32Array(numbers.buffer);
-  const narrow = parameter.dtype === 'float16' ? float16BitsOf : bfloat16Bits;
+  const narrow = half ? float16BitsOf : bfloat16Bits;
   for (let k = 0; k < gradient.length; k++) {
     numbers[k]! *= coefficient;
     gradient[k] = narrow(words[k]!);

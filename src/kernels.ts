@@ -4,26 +4,18 @@
  *
  * @module
  */
-import * as loops32 from './_loops.ts';
-import * as loops16 from './_loops16.ts';
-import * as loops64 from './_loops64.ts';
-import type { Scratch, Task } from './_tasks.ts';
-import { narrowBfloat16, narrowFloat16, numberTable, widenBfloat16, widenFloat16 } from './low-precision.ts';
+import type * as adamLoops from './_adam-loops.ts';
+import type * as adamLoops64 from './_adam-loops64.ts';
+import type * as loops from './_loops.ts';
+import type * as loops64 from './_loops64.ts';
+import type { LoopsSixteen } from './_sixteen.ts';
+import type { Stepper } from './_stepper.ts';
+import type { Scratch } from './_tasks.ts';
 
-/** The loops for one array type; their meaning, arguments and order of summation are those of `_loops.ts`. */
-export type Loops32 = typeof loops32;
+/** The loops for one array type; their meaning, arguments and order of summation are those of `_loops.ts` and `_adam-loops.ts`. */
+export type Loops32 = typeof loops & typeof adamLoops;
 /** {@link Loops32} for Float64Array. */
-export type Loops64 = typeof loops64;
-
-/** 16-bit numbers to float32 bits and back, rounded to nearest; arguments and bits are those of `low-precision.ts`. */
-export interface LoopsSixteen {
-  readonly widenBfloat16: typeof widenBfloat16;
-  readonly widenFloat16: typeof widenFloat16;
-  readonly narrowBfloat16: typeof narrowBfloat16;
-  readonly narrowFloat16: typeof narrowFloat16;
-  /** Loops that look numbers up instead of having them widened first; absent where widening is faster. */
-  readonly lookUp?: { readonly loops: typeof loops16; readonly table: typeof numberTable };
-}
+export type Loops64 = typeof loops64 & typeof adamLoops64;
 
 /**
  * The engine of an optimizer: where its arrays live and which loops work on them. 16-bit parameters are widened block by block and
@@ -56,41 +48,28 @@ export interface Kernels {
    * @throws Error when it was freed already, or is not from `allocate`.
    */
   free(array: Float32Array | Float64Array): void;
+  /** Loops over float32 arrays; default the TypeScript ones, as for the next two. @internal */
+  readonly float32?: Loops32;
   /** @internal */
-  readonly float32: Loops32;
+  readonly float64?: Loops64;
   /** @internal */
-  readonly float64: Loops64;
-  /** @internal */
-  readonly sixteen: LoopsSixteen;
+  readonly sixteen?: LoopsSixteen;
   /** Scratch memory of a task; default `new Float64Array`. @internal */
   readonly scratch?: Scratch;
   /** Where `stepAsync` spreads its work. Default: it is done at once. @internal */
   readonly threads?: Threads;
 }
 
-/** The passes of one step, over several tasks. @internal */
-export interface Passes {
-  /** Ranges of tasks to take through all later passes one after the other, so that a range's arrays are still in the caches. */
-  readonly batches: readonly (readonly [from: number, to: number])[];
-  /** Runs one pass over the tasks of a range. */
-  run(pass: number, from: number, to: number): Promise<void>;
-}
-
 /** Several threads for one step. @internal */
 export interface Threads {
   /**
-   * Does `work`, which runs passes over `tasks`; the calls of several optimizers wait for one another.
+   * The course of a step, as {@link Stepper.update}, with each pass over many parameters at once; the calls of several optimizers wait for one another.
    *
-   * @throws TornStepError after `work` where a thread ended while it wrote weights.
+   * @throws TornStepError at its end where a thread ended while it wrote weights.
    */
-  run(owner: Owner, tasks: readonly Task[], work: (passes: Passes) => Promise<void>): Promise<void>;
+  step(stepper: Stepper, where: string): Promise<void>;
   /** Forgets what the threads know of an optimizer. */
-  forget(owner: Owner): void;
-}
-
-/** Whose tasks they are, and how a message names one. @internal */
-export interface Owner {
-  describe(task: Task): string;
+  forget(stepper: Stepper): void;
 }
 
 function allocate(dtype: 'float32', length: number): Float32Array;
@@ -107,15 +86,6 @@ export const typescriptKernels: Kernels = {
   owns: () => true,
   checkLive() {},
   free() {},
-  float32: loops32,
-  float64: loops64,
-  sixteen: {
-    widenBfloat16,
-    widenFloat16,
-    narrowBfloat16,
-    narrowFloat16,
-    lookUp: { loops: loops16, table: numberTable },
-  },
 };
 
 /** An array for an optimizer's own use: in the kernels' memory while there is room, else an ordinary one. */

@@ -1,12 +1,11 @@
 /**
- * bfloat16 and float16 (IEEE 754 binary16) as bit patterns in Uint16Arrays.
- *
- * Everything goes through the bits of a float32: bfloat16 is its upper half, float16 a shorter form of it. Widening is exact;
- * narrowing rounds to nearest, ties to even, or stochastically.
+ * bfloat16 and float16 (IEEE 754 binary16) as bit patterns in Uint16Arrays: conversions of whole arrays, and the fast loops of the optimizers.
  *
  * @module
  */
 import { show } from './_check.ts';
+import * as loops16 from './_loops16.ts';
+import { bfloat16Bits, float16BitsOf, float32BitsOfFloat16, sixteen } from './_sixteen.ts';
 
 /** One float32 and its bits. */
 const float = new Float32Array(1);
@@ -24,39 +23,6 @@ function roundToOdd(value: number): number {
   if ((bits & 1) === 1) return bits;
   const away = Math.abs(value) > Math.abs(near) || near === 0;
   return away ? bits + 1 : bits - 1;
-}
-
-/** float32 bits to bfloat16 bits, ties to even; a NaN keeps its sign and upper payload and becomes quiet. */
-export function bfloat16Bits(bits: number): number {
-  if ((bits & 0x7fffffff) >>> 0 > 0x7f800000) return (bits >>> 16) | 0x40;
-  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
-}
-
-/** float32 bits to float16 bits, ties to even; a NaN keeps its sign and upper payload and becomes quiet. */
-export function float16BitsOf(bits: number): number {
-  const sign = (bits >>> 16) & 0x8000;
-  const magnitude = bits & 0x7fffffff;
-  if (magnitude >= 0x38800000) {
-    // Normal in float16, or too large for it.
-    if (magnitude > 0x7f800000) return sign | 0x7e00 | ((magnitude >>> 13) & 0x1ff);
-    if (magnitude >= 0x477ff000) return sign | 0x7c00;
-    return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
-  }
-  // Subnormal: the last bit is worth 2^-24, as that of a float32 between 0.5 and 1, so one addition rounds.
-  word[0] = magnitude;
-  float[0] = float[0]! + 0.5;
-  return sign | (word[0]! - 0x3f000000);
-}
-
-/** float16 bits to float32 bits, exact. */
-export function float32BitsOfFloat16(half: number): number {
-  const sign = (half & 0x8000) << 16;
-  const magnitude = half & 0x7fff;
-  if (magnitude >= 0x7c00) return (sign | 0x7f800000 | ((magnitude & 0x3ff) << 13)) >>> 0;
-  // Exponent bias 15 in 2^-14 units becomes 127 by one exact multiplication, which also normalises subnormals.
-  word[0] = magnitude << 13;
-  float[0] = float[0]! * 2 ** 112;
-  return (word[0]! | sign) >>> 0;
 }
 
 function checkedValues(label: string, values: unknown): ArrayLike<number> {
@@ -118,7 +84,7 @@ export function toBfloat16(values: ArrayLike<number>): Uint16Array {
  */
 export function fromBfloat16(bits: Uint16Array): Float32Array {
   const result = new Float32Array(checkedBits('fromBfloat16', bits).length);
-  widenBfloat16(bits, null, 0, bits.length, new Uint32Array(result.buffer));
+  widenBfloat16(bits, pairsOf(bits), 0, bits.length, new Uint32Array(result.buffer));
   return result;
 }
 
@@ -140,7 +106,7 @@ export function toFloat16(values: ArrayLike<number>): Uint16Array {
  */
 export function fromFloat16(bits: Uint16Array): Float32Array {
   const result = new Float32Array(checkedBits('fromFloat16', bits).length);
-  widenFloat16(bits, null, 0, bits.length, new Uint32Array(result.buffer));
+  widenFloat16(bits, pairsOf(bits), 0, bits.length, new Uint32Array(result.buffer));
   return result;
 }
 
@@ -235,12 +201,19 @@ export function numberTable(dtype: 'bfloat16' | 'float16'): Float32Array {
   return numberTables[dtype];
 }
 
+let lowFirst: boolean | undefined;
+
+function littleEndian(): boolean {
+  lowFirst ??= new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+  return lowFirst;
+}
+
 /**
  * A view of 16-bit numbers in 32-bit words, for the widening loops; null where the memory is not aligned to it, or on a big-endian
  * machine, where the halves would be the other way round. @internal
  */
 export function pairsOf(bits: Uint16Array): Uint32Array | null {
-  if (bits.byteOffset % 4 !== 0 || new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1) return null;
+  if (bits.byteOffset % 4 !== 0 || !littleEndian()) return null;
   return new Uint32Array(bits.buffer, bits.byteOffset, bits.length >> 1);
 }
 
@@ -289,43 +262,22 @@ export function narrowFloat16(words: Uint32Array, length: number, bits: Uint16Ar
 }
 
 /**
- * As {@link narrowBfloat16}, but up with a probability equal to the discarded fraction: the 16 bits to be cut have 16 random bits added.
- * Beyond the largest finite number there is no upper neighbour to go to; there it rounds to nearest.
+ * Puts the loops of this file in place of the plain ones of `_sixteen.ts`, same bits. Done where this file is loaded; a bundler leaves it out where nothing
+ * of it is used.
  *
  * @internal
  */
-export function narrowBfloat16Random(
-  words: Uint32Array,
-  length: number,
-  bits: Uint16Array,
-  at: number,
-  random: Uint32Array,
-): void {
-  for (let k = 0; k < length; k++) {
-    const x = words[k]!;
-    bits[at + k] = (x & 0x7fffffff) > 0x7f7f0000 ? bfloat16Bits(x) : (x + (random[k]! >>> 16)) >>> 16;
-  }
+export function useFastSixteen(): void {
+  sixteen.widen = (half, bits, at, length, words) => {
+    const pairs = pairsOf(bits);
+    if (half) widenFloat16(bits, pairs, at, length, words);
+    else widenBfloat16(bits, pairs, at, length, words);
+  };
+  sixteen.narrow = (half, words, length, bits, at) => {
+    if (half) narrowFloat16(words, length, bits, at);
+    else narrowBfloat16(words, length, bits, at);
+  };
+  sixteen.lookUp = { loops: loops16, table: (half) => numberTable(half ? 'float16' : 'bfloat16') };
 }
 
-/** As {@link narrowFloat16}, rounded stochastically as in {@link narrowBfloat16Random}. @internal */
-export function narrowFloat16Random(
-  words: Uint32Array,
-  length: number,
-  bits: Uint16Array,
-  at: number,
-  random: Uint32Array,
-): void {
-  for (let k = 0; k < length; k++) {
-    const x = words[k]!;
-    const magnitude = x & 0x7fffffff;
-    const sign = (x >>> 16) & 0x8000;
-    if (magnitude > 0x477fe000) bits[at + k] = float16BitsOf(x);
-    else if (magnitude >= 0x38800000) {
-      bits[at + k] = sign | ((magnitude - 0x38000000 + (random[k]! >>> 19)) >>> 13);
-    } else {
-      // In units of the last place, 2^-24; the sum is exact to 2^-42.
-      word[0] = magnitude;
-      bits[at + k] = sign | Math.floor(float[0]! * 2 ** 24 + random[k]! * 2 ** -32);
-    }
-  }
-}
+useFastSixteen();

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { NumericArray } from './dtype.ts';
-import { fromBfloat16, fromFloat16 } from './low-precision.ts';
+import { widened } from './_sixteen.ts';
+import type { DType, NumericArray } from './dtype.ts';
 import { label, type Parameter } from './parameter.ts';
 
 /** A gradient held NaN or infinity (or a number whose square is not finite), and `nonFinite` is `"throw"`. Nothing was changed. */
@@ -31,11 +31,8 @@ export class NonFiniteGradientError extends Error {
 }
 
 /** Index and value of the first element whose square is not finite; of the largest when only their sum overflows. @internal */
-export function firstNonFinite(gradient: NumericArray, parameter: Parameter): [index: number, value: number] {
-  let values: ArrayLike<number> = gradient;
-  if (gradient instanceof Uint16Array) {
-    values = parameter.dtype === 'float16' ? fromFloat16(gradient) : fromBfloat16(gradient);
-  }
+export function firstNonFinite(gradient: NumericArray, dtype: DType): [index: number, value: number] {
+  const values = gradient instanceof Uint16Array ? widened(gradient, dtype === 'float16') : gradient;
   let largest = 0;
   for (let i = 0; i < values.length; i++) {
     const x = values[i]!;

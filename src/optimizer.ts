@@ -11,7 +11,7 @@ import { checkKeys, own, record, scalar, stateArray, tensorOf } from './_state.t
 import { Stepper } from './_stepper.ts';
 import type { StateArray } from './_tasks.ts';
 import type { OptimizerStateDict, StateValue } from './dtype.ts';
-import { type Kernels, typescriptKernels } from './kernels.ts';
+import { freeOwn, type Kernels, typescriptKernels } from './kernels.ts';
 import type { ParamGroup, ParamGroupInput, Params } from './param-group.ts';
 import { checkedGradient, label, Parameter } from './parameter.ts';
 
@@ -82,7 +82,9 @@ export abstract class Optimizer {
     this.#busy = true;
     try {
       this.#activateAll(where);
-      await this.#stepper.updateAsync(where);
+      const { threads } = this.#stepper.kernels;
+      if (threads === undefined) this.#stepper.update(where);
+      else await threads.step(this.#stepper, where);
     } finally {
       this.#stepper.end();
       this.#busy = false;
@@ -226,14 +228,14 @@ export abstract class Optimizer {
   #putState(slot: Slot, loaded: LoadedState | undefined): void {
     for (const [key, array] of slot.arrays) {
       if (loaded?.arrays.has(key)) continue;
-      this.#stepper.free(array);
+      freeOwn(this.#stepper.kernels, array);
       slot.arrays.delete(key);
     }
     slot.step = loaded?.step ?? 0;
     slot.rms = loaded?.rms ?? 0;
     slot.lr = undefined;
     if (loaded === undefined) return;
-    for (const [key, array] of loaded.arrays) this.#stepper.stateArray(slot, key, array.length).set(array);
+    for (const [key, array] of loaded.arrays) this.#stepper.stateOf(slot, { key, shape: [array.length] }).set(array);
   }
 
   /** Notes under which id of the state each parameter of a saved group stands. */
@@ -343,7 +345,7 @@ interface LoadedState {
 function checkKernels(name: string, kernels: unknown): Kernels {
   if (kernels === undefined) return typescriptKernels;
   const given = kernels as Partial<Kernels> | null;
-  if (typeof given?.allocate !== 'function' || typeof given.float32?.reduce !== 'function') {
+  if (typeof given?.allocate !== 'function' || typeof given.free !== 'function') {
     throw new TypeError(
       `${name}: kernels must be a Kernels object such as simdKernels() returns, got ${show(kernels)}`,
     );

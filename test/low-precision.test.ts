@@ -10,15 +10,8 @@ import {
   toFloat16,
 } from 'tensorless';
 import { fillRandom, nameHash, streamKey, threefry } from 'tensorless/_random';
-import {
-  narrowBfloat16,
-  narrowBfloat16Random,
-  narrowFloat16,
-  narrowFloat16Random,
-  pairsOf,
-  widenBfloat16,
-  widenFloat16,
-} from 'tensorless/low-precision';
+import { narrowRandom, plainSixteen, sixteen } from 'tensorless/_sixteen';
+import { narrowBfloat16, narrowFloat16, pairsOf, widenBfloat16, widenFloat16 } from 'tensorless/low-precision';
 import { describe, expect, it } from 'vitest';
 import { bits, randomNumbers, weightBits } from './_optimizers.ts';
 
@@ -30,7 +23,6 @@ const formats = [
     to: toBfloat16,
     from: fromBfloat16,
     narrow: narrowBfloat16,
-    narrowRandom: narrowBfloat16Random,
     widen: widenBfloat16,
   },
   {
@@ -39,7 +31,6 @@ const formats = [
     to: toFloat16,
     from: fromFloat16,
     narrow: narrowFloat16,
-    narrowRandom: narrowFloat16Random,
     widen: widenFloat16,
   },
 ].map((format) => {
@@ -72,7 +63,8 @@ function nextFloat(x: number, direction: 1 | -1): number {
   return float[0]!;
 }
 
-describe.each(formats)('$name', ({ name, to, from, narrow, narrowRandom, widen, mantissaBits, infinity, numberOf }) => {
+describe.each(formats)('$name', ({ name, to, from, narrow, widen, mantissaBits, infinity, numberOf }) => {
+  const half = name === 'float16';
   const isNan = (pattern: number): boolean => (pattern & 0x7fff) > infinity;
   const quiet = 2 ** (mantissaBits - 1);
   const quieted = every.map((pattern) => (isNan(pattern) ? pattern | quiet : pattern));
@@ -176,6 +168,21 @@ describe.each(formats)('$name', ({ name, to, from, narrow, narrowRandom, widen, 
     expect(bits(all)).toBe(bits(from(every)));
   });
 
+  it('gives the same in the loops of a bundle that uses nothing of low-precision.ts', () => {
+    expect(sixteen.widen).not.toBe(plainSixteen.widen);
+    const [plain, fast] = [new Uint32Array(65536), new Uint32Array(65536)];
+    plainSixteen.widen(half, every, 0, 65536, plain);
+    sixteen.widen(half, every, 0, 65536, fast);
+    expect(bits(plain)).toBe(bits(fast));
+    for (const low of [0, 0xfff, 0x1000, 0x1001, 0x7fff, 0x8000, 0x8001, 0xffff]) {
+      const words = Uint32Array.from({ length: 65536 }, (_, i) => i * 65536 + low);
+      const [byOne, byFour] = [new Uint16Array(65537), new Uint16Array(65537)];
+      plainSixteen.narrow(half, words, 65536, byOne, 1);
+      sixteen.narrow(half, words, 65536, byFour, 1);
+      expect(bits(byOne)).toBe(bits(byFour));
+    }
+  });
+
   const native = (globalThis as Record<string, unknown>).Float16Array as
     | { from(values: Iterable<number>): ArrayBufferView & Iterable<number> }
     | undefined;
@@ -226,7 +233,7 @@ describe.each(formats)('$name', ({ name, to, from, narrow, narrowRandom, widen, 
           if (Math.fround(x) !== x || Math.abs(x) >= numberOf(infinity - 1)) continue;
           const words = wordsOf(new Float32Array(65536).fill(x));
           const result = new Uint16Array(65536);
-          narrowRandom(words, 65536, result, 0, draws);
+          narrowRandom(half, words, 65536, result, 0, draws);
           const up = result.reduce((count, pattern) => count + ((pattern & 0x7fff) === low + 1 ? 1 : 0), 0);
           const down = result.reduce((count, pattern) => count + ((pattern & 0x7fff) === low ? 1 : 0), 0);
           expect(up).toBe(fraction * 65536);
@@ -239,7 +246,7 @@ describe.each(formats)('$name', ({ name, to, from, narrow, narrowRandom, widen, 
     it('leaves every number of the format as it is, whatever the random bits', () => {
       for (const draw of [0, 0xffffffff, 0x80000000]) {
         const result = new Uint16Array(65536);
-        narrowRandom(wordsOf(from(every)), 65536, result, 0, new Uint32Array(65536).fill(draw));
+        narrowRandom(half, wordsOf(from(every)), 65536, result, 0, new Uint32Array(65536).fill(draw));
         expect(bits(result)).toBe(bits(quieted));
       }
     });
@@ -250,7 +257,7 @@ describe.each(formats)('$name', ({ name, to, from, narrow, narrowRandom, widen, 
       const numbers = new Float32Array([nextFloat(edge, -1), edge, -edge]);
       for (const draw of [0, 0xffffffff]) {
         const result = new Uint16Array(3);
-        narrowRandom(wordsOf(numbers), 3, result, 0, new Uint32Array(3).fill(draw));
+        narrowRandom(half, wordsOf(numbers), 3, result, 0, new Uint32Array(3).fill(draw));
         expect([...result]).toEqual([infinity - 1, infinity, infinity | 0x8000]);
       }
     });
@@ -313,11 +320,11 @@ const makers = [
       new AdamW(parameters, { lr, weightDecay: 0, ...rest }),
   },
 ];
-const sixteen = formats.flatMap((format) =>
+const sixteenCases = formats.flatMap((format) =>
   makers.map((maker) => ({ ...format, optimizer: maker.name, make: maker.make })),
 );
 
-describe.each(sixteen)(
+describe.each(sixteenCases)(
   '$optimizer on $name weights with rounding "stochastic"',
   ({ name, to, from, mantissaBits, make }) => {
     const ulp = 2 ** -mantissaBits;
