@@ -32,47 +32,54 @@ export function list(names: Iterable<string>): string {
 
 /** Edit distance (Levenshtein), for "did you mean". */
 function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    }
-    row = next;
+  let row = [...`${b} `].map((_, j) => j);
+  for (const [i, x] of [...a].entries()) {
+    let left = i;
+    row = row.map((up, j) => {
+      left = j === 0 ? i + 1 : Math.min(left + 1, up + 1, row[j - 1]! + (x === b[j - 1] ? 0 : 1));
+      return left;
+    });
   }
-  return row[b.length]!;
+  return row.at(-1)!;
 }
 
 /** ` Did you mean "x"?` for the nearest known name, or nothing when none is near. Case and underscores do not count. */
-export function didYouMean(name: string, known: Iterable<string>): string {
+function didYouMean(name: string, known: readonly string[]): string {
   const fold = (s: string): string => s.toLowerCase().replaceAll(/[_-]/g, '');
   let best = '';
   let least = Math.max(2, Math.floor(name.length / 3)) + 1;
   for (const candidate of known) {
     const d = distance(fold(name), fold(candidate));
     if (d < least) {
-      best = candidate;
+      best = ` Did you mean ${JSON.stringify(candidate)}?`;
       least = d;
     }
   }
-  return best === '' ? '' : ` Did you mean ${JSON.stringify(best)}?`;
+  return best;
 }
 
-/** An options object whose keys are all known; `undefined` values count as absent. */
-export function options(label: string, value: unknown, known: readonly string[]): Record<string, unknown> {
-  if (value === undefined) return {};
+/** Refuses a name that is not known. */
+export function unknownName(label: string, what: 'option' | 'key', name: string, known: readonly string[]): never {
+  throw new RangeError(
+    `${label}: unknown ${what} ${show(name)}.${didYouMean(name, known)} Known ${what}s: ${list(known)}`,
+  );
+}
+
+/** A plain object, not an array or typed array. */
+export function record(label: string, value: unknown): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) {
-    throw new TypeError(`${label}: options must be an object, got ${show(value)}`);
+    throw new TypeError(`${label} must be an object, got ${show(value)}`);
   }
+  return value as Record<string, unknown>;
+}
+
+/** Own options of a known name; `undefined` values count as absent. */
+export function options(label: string, value: unknown, known: readonly string[]): Record<string, unknown> {
   const result: Record<string, unknown> = {};
-  for (const key of Object.keys(value)) {
-    if (!known.includes(key)) {
-      throw new RangeError(
-        `${label}: unknown option ${JSON.stringify(key)}.${didYouMean(key, known)} Known options: ${list(known)}`,
-      );
-    }
-    const given = (value as Record<string, unknown>)[key];
-    if (given !== undefined) result[key] = given;
+  const given = value === undefined ? result : record(`${label}: options`, value);
+  for (const key of Object.keys(given)) {
+    if (!known.includes(key)) unknownName(label, 'option', key, known);
+    if (given[key] !== undefined) result[key] = given[key];
   }
   return result;
 }
@@ -85,45 +92,27 @@ export interface Limits {
   readonly below?: number;
 }
 
-function limitText(limits: Limits): string {
-  const parts: string[] = [];
-  if (limits.min !== undefined) parts.push(`at least ${limits.min}`);
-  if (limits.above !== undefined) parts.push(`greater than ${limits.above}`);
-  if (limits.max !== undefined) parts.push(`at most ${limits.max}`);
-  if (limits.below !== undefined) parts.push(`less than ${limits.below}`);
-  return parts.length === 0 ? '' : ` ${parts.join(' and ')}`;
+function within(label: string, value: unknown, kind: string, isKind: (x: unknown) => boolean, limits: Limits): number {
+  const { min, max, above, below } = limits;
+  const x = value as number;
+  // A limit that is not there is undefined, and no comparison with it holds; NaN is of neither kind.
+  if (isKind(x) && !(x < min!) && !(x > max!) && !(x <= above!) && !(x >= below!)) return x;
+  const texts = { min: 'at least', above: 'greater than', max: 'at most', below: 'less than' } as const;
+  const parts = (Object.keys(texts) as (keyof Limits)[])
+    .filter((key) => limits[key] !== undefined)
+    .map((key) => ` ${texts[key]} ${limits[key]}`);
+  const Kind = typeof x === 'number' ? RangeError : TypeError;
+  throw new Kind(`${label} must be ${kind}${parts.join(' and')}, got ${show(x)}`);
 }
 
-/** A finite number within the limits. NaN fails every comparison, so the comparisons are written to refuse it. */
+/** A finite number within the limits. */
 export function number(label: string, value: unknown, limits: Limits = {}): number {
-  if (typeof value !== 'number') {
-    throw new TypeError(`${label} must be a number${limitText(limits)}, got ${show(value)}`);
-  }
-  if (
-    !Number.isFinite(value) ||
-    !(limits.min === undefined || value >= limits.min) ||
-    !(limits.max === undefined || value <= limits.max) ||
-    !(limits.above === undefined || value > limits.above) ||
-    !(limits.below === undefined || value < limits.below)
-  ) {
-    throw new RangeError(`${label} must be a finite number${limitText(limits)}, got ${show(value)}`);
-  }
-  return value;
+  return within(label, value, 'a finite number', Number.isFinite, limits);
 }
 
 /** A safe integer within the limits (default: at least 0). */
 export function integer(label: string, value: unknown, limits: Limits = { min: 0 }): number {
-  if (typeof value !== 'number') {
-    throw new TypeError(`${label} must be an integer${limitText(limits)}, got ${show(value)}`);
-  }
-  if (
-    !Number.isSafeInteger(value) ||
-    !(limits.min === undefined || value >= limits.min) ||
-    !(limits.max === undefined || value <= limits.max)
-  ) {
-    throw new RangeError(`${label} must be an integer${limitText(limits)}, got ${show(value)}`);
-  }
-  return value;
+  return within(label, value, 'an integer', Number.isSafeInteger, limits);
 }
 
 /** true or false, nothing that is merely truthy. */

@@ -43,7 +43,7 @@ const FIFTH_LOW = -1.1102230246251566e-17;
 
 /**
  * x^y for all doubles. The error stays below 0.53 ulp (measured on 59,000 arguments over the whole range); 998 of 1000 results are the bits of
- * Python's `math.pow`, the others are next to them. About 0.14 microseconds.
+ * Python's `math.pow`, the others are next to them. About 0.2 microseconds.
  *
  * Special cases are those of IEEE 754 and C, and so of Python: `pow(1, y)` and `pow(x, 0)` are 1 for every y and x, infinities
  * and NaN included, where `Math.pow(1, Infinity)` is NaN.
@@ -65,106 +65,96 @@ export function pow(x: number, y: number): number {
   // |ln a| lies between 2^-53 and 745: past 2^64 the power is past every double, below 2^-64 it rounds to 1.
   if (Math.abs(y) >= 18446744073709552000) return a > 1 === y > 0 ? Number.POSITIVE_INFINITY : 0;
   if (Math.abs(y) < 5.421010862427522e-20) return 1;
+  // A subnormal base has its exponent in front, as the bits of a normal one.
+  return (
+    sign * (a < 2.2250738585072014e-308 ? power(a * 18014398509481984, y, -54, scaleDown) : power(a, y, 0, scaleDown))
+  );
+}
 
-  // a = 2^k m with m in [sqrt(1/2), sqrt(2)).
-  let k = 0;
+/** The low part of the last {@link product} or {@link sum}. */
+let low = 0;
+
+/** (a + al)(b + bl), its low part left in `low`. */
+function product(a: number, al: number, b: number, bl: number): number {
+  const p = a * b;
+  low = productError(a, b, p) + (a * bl + al * b);
+  return p;
+}
+
+/** a + b + bl for |a| >= |b|, its low part left in `low`. */
+function sum(a: number, b: number, bl: number): number {
+  const h = a + b;
+  low = a - h + b + bl;
+  return h;
+}
+
+/**
+ * (a 2^k)^y for normal a > 0; 0 or infinity where that is past every double. A subnormal result is 0 too, but for the caller's `tiny`: (v + low) 2^n
+ * rounded once.
+ */
+export function power(
+  a: number,
+  y: number,
+  k = 0,
+  tiny: (v: number, low: number, n: number) => number = () => 0,
+): number {
+  // a = 2^e m with m in [sqrt(1/2), sqrt(2)).
   view.setFloat64(0, a);
-  if (a < 2.2250738585072014e-308) {
-    view.setFloat64(0, a * 18014398509481984);
-    k = -54;
-  }
   const high = view.getInt32(0) + 0x95f62; // carries into the exponent when the fraction is that of sqrt(2) or more
-  k += (high >> 20) - 1023;
+  const e = k + (high >> 20) - 1023;
   view.setInt32(0, (high & 0xfffff) + 0x3fe6a09e);
   const m = view.getFloat64(0);
 
   // ln m = 2 artanh s = 2 s (1 + u/3 + u^2/5 + u^3/7 + ...) with s = (m - 1) / (m + 1), u = s^2 < 0.0295.
   const d = m + 1;
-  const dl = m < 1 ? m - (d - 1) : 1 - (d - m);
   const s = (m - 1) / d;
-  let p = s * d;
-  const sl = (m - 1 - p - productError(s, d, p) - s * dl) / d;
-  p = s * s;
-  let e = productError(s, s, p) + 2 * s * sl;
-  const u = p + e;
-  const ul = p - u + e;
-  const tail =
-    1 / 7 +
-    u *
-      (1 / 9 +
-        u *
-          (1 / 11 +
-            u *
-              (1 / 13 +
-                u *
-                  (1 / 15 +
-                    u *
-                      (1 / 17 +
-                        u * (1 / 19 + u * (1 / 21 + u * (1 / 23 + u * (1 / 25 + u * (1 / 27 + u * (1 / 29)))))))))));
-  // q = 1/5 + u tail, then 1/3 + u q, then s + s u q: each a sum of two doubles.
-  p = u * tail;
-  let h = 1 / 5 + p;
-  let l = 1 / 5 - h + p + FIFTH_LOW;
-  p = u * h;
-  e = productError(u, h, p) + (u * l + ul * h);
-  h = 1 / 3 + p;
-  l = 1 / 3 - h + p + (e + THIRD_LOW);
-  p = u * h;
-  e = productError(u, h, p) + (u * l + ul * h);
-  const r = p + e;
-  const rl = p - r + e;
-  p = s * r;
-  e = productError(s, r, p) + (s * rl + sl * r) + sl;
-  h = s + p;
-  l = s - h + p + e;
+  const p = s * d;
+  const sl = (m - 1 - p - productError(s, d, p) - s * (m < 1 ? m - (d - 1) : 1 - (d - m))) / d;
+  let h = product(s, sl, s, sl);
+  const u = sum(h, low, 0);
+  const ul = low;
+  let tail = u * (1 / 29);
+  for (let i = 27; i > 7; i -= 2) tail = u * (1 / i + tail);
+  // q = 1/5 + u (1/7 + tail), then 1/3 + u q, then s + s u q: each a sum of two doubles.
+  h = sum(1 / 5, u * (1 / 7 + tail), FIFTH_LOW);
+  h = product(u, ul, h, low);
+  h = sum(1 / 3, h, low + THIRD_LOW);
+  h = product(u, ul, h, low);
+  h = sum(h, low, 0);
+  h = product(s, sl, h, low);
+  h = sum(s, h, low + sl);
 
-  // ln a = k ln 2 + ln m.
-  const ka = k * LN2_A;
-  let t = ka + 2 * h;
-  let tl = (ka === 0 ? 0 : ka - t + 2 * h) + (k * LN2_B + (k * LN2_C + 2 * l));
-  h = t + tl;
-  l = t - h + tl;
+  // ln a = e ln 2 + ln m.
+  const ea = e * LN2_A;
+  const l = low;
+  let t = ea + 2 * h;
+  const tl = (ea === 0 ? 0 : ea - t + 2 * h) + (e * LN2_B + (e * LN2_C + 2 * l));
+  h = sum(t, tl, 0);
 
   // z = y ln a, within 2^-69 of its size.
   t = y * h;
-  if (t > 710) return sign * Number.POSITIVE_INFINITY;
-  if (t < -746) return sign * 0;
-  tl = productError(y, h, t) + y * l;
+  if (t > 710) return Number.POSITIVE_INFINITY;
+  if (t < -746) return 0;
+  const yl = productError(y, h, t) + y * low;
 
   // z = n ln 2 + r with |r| < 0.347, e^r = 1 + r + r^2/2 + r^3 (1/3! + r/4! + ...).
   const n = Math.round(t * Math.LOG2E);
   const za = t - n * LN2_A;
-  const zb = tl - n * LN2_B - n * LN2_C;
+  const zb = yl - n * LN2_B - n * LN2_C;
   const z = za + zb;
   const zl = Math.abs(za) > Math.abs(zb) ? za - z + zb : zb - z + za;
-  p = z * z;
-  e = productError(z, z, p) + 2 * z * zl;
-  const cubic =
-    z *
-    p *
-    (1 / 6 +
-      z *
-        (1 / 24 +
-          z *
-            (1 / 120 +
-              z *
-                (1 / 720 +
-                  z *
-                    (1 / 5040 +
-                      z *
-                        (1 / 40320 +
-                          z *
-                            (1 / 362880 +
-                              z *
-                                (1 / 3628800 +
-                                  z *
-                                    (1 / 39916800 +
-                                      z * (1 / 479001600 + z * (1 / 6227020800 + z / 87178291200)))))))))));
+  let factorial = 87178291200; // 14!
+  let series = z / factorial;
+  for (let i = 14; i > 4; i--) {
+    factorial /= i;
+    series = z * (1 / factorial + series);
+  }
+  const square = product(z, zl, z, zl);
+  const cubic = z * square * (1 / 6 + series);
   const one = 1 + z;
-  h = one + 0.5 * p;
-  l = one - h + 0.5 * p + (1 - one + z + (zl + 0.5 * e + cubic));
-  const v = h + l;
-  return sign * (n >= -1021 ? scale(v, n) : scaleDown(v, h - v + l, n));
+  h = one + 0.5 * square;
+  const v = sum(h, one - h + 0.5 * square + (1 - one + z + (zl + 0.5 * low + cubic)), 0);
+  return n < -1021 ? tiny(v, low, n) : scale(v, n);
 }
 
 /** v 2^n where v is about 1 and the result is normal or overflows. */

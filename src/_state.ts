@@ -2,19 +2,11 @@
  * Reading state dicts: plain data from anywhere (this library, a decoded PyTorch file, a structured clone), checked before use.
  * Objects may have a null prototype and hostile keys, so only own properties are read.
  */
-import { didYouMean, list, show } from './_check.ts';
+import { list, show, unknownName } from './_check.ts';
 import { widened } from './_sixteen.ts';
 import type { StateArray } from './_tasks.ts';
 import type { DType, StateTensor } from './dtype.ts';
 import { sizeOf } from './parameter.ts';
-
-/** A plain object, not an array or typed array. */
-export function record(label: string, value: unknown): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) {
-    throw new TypeError(`${label} must be an object, got ${show(value)}`);
-  }
-  return value as Record<string, unknown>;
-}
 
 /** An own property; undefined counts as absent. */
 export function own(value: Record<string, unknown>, key: string): unknown {
@@ -28,15 +20,12 @@ export function checkKeys(
   required: readonly string[],
   optional: readonly string[] = [],
 ): void {
+  for (const key of Object.keys(value)) {
+    if (!required.includes(key) && !optional.includes(key)) unknownName(label, 'key', key, [...required, ...optional]);
+  }
   for (const key of required) {
     if (own(value, key) === undefined) {
       throw new RangeError(`${label}: key "${key}" is missing; it has ${list(Object.keys(value)) || 'no keys'}`);
-    }
-  }
-  for (const key of Object.keys(value)) {
-    if (!required.includes(key) && !optional.includes(key)) {
-      const known = [...required, ...optional];
-      throw new RangeError(`${label}: unknown key ${show(key)}.${didYouMean(key, known)} Known keys: ${list(known)}`);
     }
   }
 }

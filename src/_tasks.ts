@@ -151,13 +151,15 @@ export class Engine {
   readonly kernels: Kernels;
   /** Set by `read` and `readBoth`: the loops for `g` (and `p`), which are to be read from `at`. */
   loops!: EngineLoops;
-  g = none;
-  p = none;
+  g: Float32Array = none;
+  p: Float32Array = none;
   at = 0;
   /** What loops that look numbers up need beside that: the numbers, and where new weights go. */
   table: Float32Array | undefined;
   strip: Float32Array | undefined;
   readonly #kinds: Readonly<Record<string, Kind>>;
+  /** The loops for the task at hand. */
+  #own!: EngineLoops;
   #columns = new Float64Array(0);
   /** One for gradients, one for weights, and the bits of each. */
   #strips: Float32Array[] = [];
@@ -184,7 +186,12 @@ export class Engine {
 
   /** One pass over one block, in any order and on any thread. */
   runBlock(task: Task, pass: number, block: number, columns: Float64Array, at: number): void {
-    this.#kinds[task.kind]!.run(this, task, pass, block, columns, at);
+    const kind = this.#kinds[task.kind]!;
+    const { kernels } = this;
+    const wide = task.dtype === 'float64';
+    const own = wide ? (kernels.float64 ?? kind.float64) : (kernels.float32 ?? kind.float32);
+    this.#own = own as EngineLoops;
+    kind.run(this, task, pass, block, columns, at);
     // A gradient's memory is to be free as soon as its owner drops it.
     this.g = this.p = none;
   }
@@ -212,9 +219,7 @@ export class Engine {
 
   #read(task: Task, array: NumericArray, which: 0 | 1, from: number, n: number, lookUp: boolean): Float32Array {
     const { kernels } = this;
-    const kind = this.#kinds[task.kind]!;
-    const wide = task.dtype === 'float64';
-    this.loops = (kernels[wide ? 'float64' : 'float32'] ?? kind[wide ? 'float64' : 'float32']) as EngineLoops;
+    this.loops = this.#own;
     this.at = from;
     if (array.BYTES_PER_ELEMENT !== 2) return array as Float32Array;
     const half = task.dtype === 'float16';

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { integer, list, oneOf, show } from './_check.ts';
+import { integer, list, oneOf, record, show } from './_check.ts';
 import { bfloat16Bits, float16BitsOf, isSixteen, widened } from './_sixteen.ts';
-import { checkKeys, own, record, stateArray, tensorOf } from './_state.ts';
+import { checkKeys, own, stateArray, tensorOf } from './_state.ts';
 import type { NumericArray, StateValue } from './dtype.ts';
 import { checkedGradient, isShared, label, Parameter } from './parameter.ts';
 
@@ -82,9 +82,7 @@ export class GradientAccumulator {
    * @throws TypeError or RangeError, naming the parameter, when a gradient does not fit; then nothing was added.
    */
   add(): void {
-    const gradients = this.#parameters.map((parameter, i) =>
-      checkedGradient(parameter, `GradientAccumulator.add: ${label(parameter, i)}`),
-    );
+    const gradients = this.#parameters.map((parameter, i) => checkedGradient('GradientAccumulator.add', parameter, i));
     for (const [i, gradient] of gradients.entries()) {
       if (gradient === null) continue;
       const parameter = this.#parameters[i]!;
@@ -119,7 +117,7 @@ export class GradientAccumulator {
       );
     }
     for (const [i, parameter] of this.#parameters.entries()) {
-      checkedGradient(parameter, `GradientAccumulator.apply: ${label(parameter, i)}`);
+      checkedGradient('GradientAccumulator.apply', parameter, i);
     }
     // Division, not multiplication with a rounded reciprocal: one rounding instead of two.
     const divisor = reduction === 'mean' ? this.#step : 1;
@@ -205,7 +203,7 @@ function addTo64(sum: Float64Array, gradient: Float64Array): void {
 
 /** Writes sum / divisor into the parameter's gradient, rounding once to the format it has. */
 function writeGradient(parameter: Parameter, sum: GradientSum, divisor: number): void {
-  const gradient = parameter.grad === null ? null : (checkedGradient(parameter, '') as NumericArray);
+  const gradient = parameter.grad === null ? null : (checkedGradient('', parameter) as NumericArray);
   if (gradient instanceof Uint16Array && isSixteen(parameter.dtype)) {
     const word = new Uint32Array(1);
     const float = new Float32Array(word.buffer);

@@ -18,7 +18,7 @@ import {
   type StateSpec,
   stateArrayOf,
 } from './_formula.ts';
-import { pow } from './_math.ts';
+import { power } from './_math.ts';
 import {
   BETA1,
   BETA2,
@@ -199,6 +199,16 @@ const formula: Formula = {
   },
 };
 
+let known = { step: 0, decayRate: 0, beta2: 0 };
+
+/** β₂ₜ = 1 − t^decayRate, kept for the next parameter of the same step. */
+function decayAt(step: number, decayRate: number): number {
+  if (known.step !== step || known.decayRate !== decayRate) {
+    known = { step, decayRate, beta2: step === 1 ? 0 : 1 - power(step, decayRate) };
+  }
+  return known.beta2;
+}
+
 /** After the sums over G and P: the learning rate, the second moment, and for a matrix the factors of 1 / V̂. */
 function prepareMeasure(slot: Slot): void {
   const { task, group, parameter } = slot;
@@ -206,7 +216,7 @@ function prepareMeasure(slot: Slot): void {
   slot.rms = rootMeanSquare(total(task, 1), parameter);
   const lr = learningRate(group, slot.step, slot.rms);
   slot.lr = lr;
-  const beta2 = 1 - pow(slot.step, group.decayRate as number);
+  const beta2 = decayAt(slot.step, group.decayRate as number);
   scalars[BETA1] = (group.beta1 as number | null) ?? 0;
   scalars[BETA2] = beta2;
   scalars[REST2] = 1 - beta2;

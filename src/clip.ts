@@ -34,8 +34,8 @@ export function clipGradNorm(params: Iterable<Parameter>, maxNorm: number): numb
     if (!(parameter instanceof Parameter)) {
       throw new TypeError(`clipGradNorm: params[${index}] must be a Parameter, got ${show(parameter)}`);
     }
-    const name = label(parameter, index++);
-    const gradient = checkedGradient(parameter, `clipGradNorm: ${name}`);
+    const name = label(parameter, index);
+    const gradient = checkedGradient('clipGradNorm', parameter, index++);
     if (gradient === null || gradients.has(parameter)) continue;
     const own = squares(gradient, parameter);
     if (!Number.isFinite(own) && worst === '') worst = name;

@@ -4,8 +4,7 @@
  *
  * @module
  */
-import { integer, oneOf, options, show } from './_check.ts';
-import { record } from './_state.ts';
+import { integer, oneOf, options, record, show } from './_check.ts';
 import type { ConstantWithWarmupOptions, LinearWithWarmupOptions } from './curves.ts';
 import { type GreedyLR, type GreedyLROptions, getGreedySchedule } from './greedy.ts';
 import type { LastEpochOptions, LRScheduler } from './lr-scheduler.ts';

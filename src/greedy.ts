@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { boolean, integer, number, options, show } from './_check.ts';
+import { boolean, integer, number, options, record, show } from './_check.ts';
 import {
   type Comparison,
   checkBounds,
@@ -15,7 +15,7 @@ import {
   type ThresholdMode,
   worst,
 } from './_metric.ts';
-import { checkKeys, own, record } from './_state.ts';
+import { checkKeys, own } from './_state.ts';
 import type { StateValue } from './dtype.ts';
 import { checkOptimizer, dictOfKind, LRScheduler, numbers, rate, scheduledLr } from './lr-scheduler.ts';
 import type { Optimizer } from './optimizer.ts';

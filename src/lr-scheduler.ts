@@ -8,52 +8,46 @@
  *
  * @module
  */
-import { boolean, integer, number, options, show } from './_check.ts';
-import { checkKeys, own, record, scalar } from './_state.ts';
+import { boolean, integer, number, options, record, show } from './_check.ts';
+import { checkKeys, scalar } from './_state.ts';
 import type { Curve } from './curves.ts';
 import type { StateValue } from './dtype.ts';
 import type { Optimizer } from './optimizer.ts';
 import type { ParamGroup } from './param-group.ts';
 
-/** Keys by which a state dict of another kind is recognised, and that kind's name; PyTorch's among them. */
-const KINDS: readonly (readonly [key: string, kind: string])[] = [
-  ['param_groups', 'an optimizer'],
-  ['gradients', 'a GradientAccumulator'],
-  ['_schedulers', "PyTorch's SequentialLR or ChainedScheduler"],
-  ['mode_worse', 'ReduceLROnPlateau'],
-  ['_init_lrs', 'GreedyLR'],
-  ['lr_lambdas', 'a LambdaLR schedule'],
-  ['T_0', "PyTorch's CosineAnnealingWarmRestarts"],
-  ['T_max', "PyTorch's CosineAnnealingLR"],
-  ['total_steps', "PyTorch's OneCycleLR"],
-  ['milestones', "PyTorch's MultiStepLR"],
-  ['step_size', "PyTorch's StepLR"],
-  ['total_iters', "PyTorch's LinearLR, ConstantLR or PolynomialLR"],
-  ['gamma', "PyTorch's ExponentialLR"],
-];
+/** Keys by which a state dict of another kind is recognised, and that kind's name. */
+const KINDS: Readonly<Record<string, string>> = {
+  param_groups: 'an optimizer',
+  gradients: 'a GradientAccumulator',
+  mode_worse: 'ReduceLROnPlateau',
+  _init_lrs: 'GreedyLR',
+  lr_lambdas: 'a LambdaLR schedule',
+};
 
 /** The state dict as a record; one of another kind is refused by name. `key` is the one that tells this kind. @internal */
 export function dictOfKind(where: string, stateDict: unknown, key: string): Record<string, unknown> {
   const dict = record(`${where}: the state dict`, stateDict);
-  const other = KINDS.find(([candidate]) => Object.hasOwn(dict, candidate));
-  if (other !== undefined && other[0] !== key) {
-    throw new RangeError(`${where}: this is the state dict of ${other[1]}; load it into one of that kind`);
-  }
-  return dict;
+  const other = Object.keys(KINDS).find((candidate) => Object.hasOwn(dict, candidate)) ?? key;
+  if (other === key) return dict;
+  throw new RangeError(`${where}: this is the state dict of ${KINDS[other]}; load it into one of that kind`);
 }
 
-/** An array of numbers, also where PyTorch has 0-d tensors; `check` is applied to each. @internal */
+/** An array with one item per group. */
+function listOf(label: string, value: unknown, groups: number): unknown[] {
+  if (Array.isArray(value) && value.length === groups) return value;
+  throw new TypeError(
+    `${label} must be an array of ${groups} items, one per group of the optimizer, got ${show(value)}`,
+  );
+}
+
+/** One number per group, also where PyTorch has 0-d tensors; `check` is applied to each. @internal */
 export function numbers(
   label: string,
   value: unknown,
-  length: number,
+  groups: number,
   check: (label: string, value: number) => number,
 ): number[] {
-  if (!Array.isArray(value)) throw new TypeError(`${label} must be an array of numbers, got ${show(value)}`);
-  if (value.length !== length) {
-    throw new RangeError(`${label} must have ${length} items, one per group of the optimizer, got ${value.length}`);
-  }
-  return value.map((item, i) => check(`${label}[${i}]`, scalar(`${label}[${i}]`, item)));
+  return listOf(label, value, groups).map((item, i) => check(`${label}[${i}]`, scalar(`${label}[${i}]`, item)));
 }
 
 /** A learning rate: finite, at least 0. @internal */
@@ -226,18 +220,14 @@ export abstract class EpochScheduler extends LRScheduler {
     const flags = ['_is_initial', '_get_lr_called_within_step', 'verbose'];
     checkKeys(where, dict, ['base_lrs', 'last_epoch', '_step_count', '_last_lr', 'lr_lambdas'], flags);
     const groups = this.optimizer.paramGroups.length;
-    const bases = Object.freeze(numbers(`${where}: base_lrs`, own(dict, 'base_lrs'), groups, rate));
-    const epoch = integer(`${where}: last_epoch`, own(dict, 'last_epoch'));
-    const stepCount = integer(`${where}: _step_count`, own(dict, '_step_count'), { min: 1 });
-    const lastLrs = this.checkLastLrs(`${where}: _last_lr`, own(dict, '_last_lr'), groups);
-    const curves = own(dict, 'lr_lambdas');
-    if (!Array.isArray(curves) || curves.length !== groups) {
-      throw new RangeError(
-        `${where}: lr_lambdas must be an array of ${groups} items, one per group, got ${show(curves)}`,
-      );
+    const bases = Object.freeze(numbers(`${where}: base_lrs`, dict.base_lrs, groups, rate));
+    const epoch = integer(`${where}: last_epoch`, dict.last_epoch);
+    const stepCount = integer(`${where}: _step_count`, dict._step_count, { min: 1 });
+    const lastLrs = this.checkLastLrs(`${where}: _last_lr`, dict._last_lr, groups);
+    for (const [i, item] of listOf(`${where}: lr_lambdas`, dict.lr_lambdas, groups).entries()) {
+      if (item !== null) record(`${where}: lr_lambdas[${i}]`, item);
     }
-    for (const [i, item] of curves.entries()) if (item !== null) record(`${where}: lr_lambdas[${i}]`, item);
-    for (const key of flags) if (own(dict, key) !== undefined) boolean(`${where}: ${key}`, own(dict, key));
+    for (const key of flags) if (dict[key] !== undefined) boolean(`${where}: ${key}`, dict[key]);
     return () => {
       this.bases = bases;
       this.epoch = epoch;
@@ -337,7 +327,8 @@ export class LambdaLR extends EpochScheduler {
 }
 
 function checkCurves(where: string, curve: unknown, groups: number): Curve[] {
-  const curves: unknown[] = Array.isArray(curve) ? curve : new Array(groups).fill(curve);
+  const several = Array.isArray(curve);
+  const curves: unknown[] = several ? curve : new Array(groups).fill(curve);
   if (curves.length !== groups) {
     throw new RangeError(
       `${where}: curve must be one curve, or an array with one per group (the optimizer has ${groups}), got ${curves.length}`,
@@ -345,8 +336,8 @@ function checkCurves(where: string, curve: unknown, groups: number): Curve[] {
   }
   for (const [i, item] of curves.entries()) {
     if (typeof item !== 'function') {
-      const label = Array.isArray(curve) ? `curve[${i}]` : 'curve';
-      throw new TypeError(`${where}: ${label} must be a curve (a function from step to factor), got ${show(item)}`);
+      const name = several ? `curve[${i}]` : 'curve';
+      throw new TypeError(`${where}: ${name} must be a curve (a function from step to factor), got ${show(item)}`);
     }
   }
   return curves as Curve[];

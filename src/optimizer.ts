@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { integer, show } from './_check.ts';
+import { options as checkedOptions, integer, record, show } from './_check.ts';
 import type { Formula, Slot } from './_formula.ts';
-import { checkOptions, checksOf, GroupRules, refuseOverlap } from './_groups.ts';
-import { checkKeys, own, record, scalar, stateArray, tensorOf } from './_state.ts';
+import { checksOf, GroupRules, refuseOverlap } from './_groups.ts';
+import { checkKeys, own, scalar, stateArray, tensorOf } from './_state.ts';
 import { Stepper } from './_stepper.ts';
 import type { StateArray } from './_tasks.ts';
 import type { OptimizerStateDict, StateValue } from './dtype.ts';
@@ -34,7 +34,7 @@ export abstract class Optimizer {
   /** @internal */
   protected constructor(formula: Formula, params: Params, options: unknown) {
     const known = [...Object.keys(checksOf(formula)), 'kernels'];
-    const { kernels, ...given } = checkOptions(formula.name, options, known);
+    const { kernels, ...given } = checkedOptions(formula.name, options, known);
     this.#formula = formula;
     this.#stepper = new Stepper(formula, checkKernels(formula.name, kernels), this.#slots);
     this.#rules = new GroupRules(formula, given);
@@ -288,7 +288,7 @@ export abstract class Optimizer {
   }
 
   #activate(where: string, slot: Slot): void {
-    this.#stepper.activate(slot, checkedGradient(slot.parameter, `${where}: ${label(slot.parameter, slot.index)}`)!);
+    this.#stepper.activate(slot, checkedGradient(where, slot.parameter, slot.index)!);
   }
 
   #slotOf(where: string, parameter: Parameter): Slot {

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { show } from './_check.ts';
+import { options as checkedOptions, integer, show } from './_check.ts';
+import { isSixteen } from './_sixteen.ts';
 import type { DType, NumericArray } from './dtype.ts';
 
 /**
@@ -21,7 +22,13 @@ export interface Float16ArrayLike {
   readonly length: number;
 }
 
-const DTYPES: readonly DType[] = ['float32', 'float64', 'bfloat16', 'float16'];
+/** The formats that each kind of array holds; where there are two, somebody has to say which. */
+const FORMATS: Readonly<Record<string, readonly DType[]>> = {
+  Float32Array: ['float32'],
+  Float64Array: ['float64'],
+  Float16Array: ['float16'],
+  Uint16Array: ['bfloat16', 'float16'],
+};
 
 /** Tells arrays by their tag and not by instanceof, so that arrays of another realm (iframe, vm) are taken too. */
 function tagOf(value: unknown): string {
@@ -41,22 +48,16 @@ export function float16Bits<T>(value: T | Float16ArrayLike): T | Uint16Array {
 }
 
 function checkedShape(where: string, shape: unknown, length: number): readonly number[] {
-  if (shape === undefined) return Object.freeze([length]);
   if (!Array.isArray(shape)) {
     throw new TypeError(
       `${where}: shape must be an array of dimension lengths, such as [rows, columns], got ${show(shape)}`,
     );
   }
-  let size = 1;
-  for (const [axis, dim] of shape.entries()) {
-    if (!Number.isSafeInteger(dim) || !(dim >= 0)) {
-      throw new RangeError(`${where}: shape[${axis}] must be a non-negative integer, got ${show(dim)}`);
-    }
-    size *= dim;
-  }
+  for (const [axis, dim] of shape.entries()) integer(`${where}: shape[${axis}]`, dim);
+  const size = sizeOf(shape);
   if (size !== length) {
     throw new RangeError(
-      `${where}: shape [${shape.join(', ')}] has ${size} elements but data has ${length}; give the shape that the data was made with`,
+      `${where}: shape ${show(shape)} has ${size} elements but data has ${length}; give the shape that the data was made with`,
     );
   }
   return Object.freeze([...(shape as number[])]);
@@ -102,58 +103,35 @@ export class Parameter {
     shape?: readonly number[],
     options: { dtype?: DType; name?: string } = {},
   ) {
-    if (typeof options !== 'object' || options === null) {
-      throw new TypeError(`Parameter: options must be an object such as { name: 'weight' }, got ${show(options)}`);
-    }
-    for (const key of Object.keys(options)) {
-      if (key !== 'dtype' && key !== 'name') {
-        throw new RangeError(`Parameter: unknown option ${JSON.stringify(key)}. Known options: "dtype", "name"`);
-      }
-    }
-    const { dtype, name } = options;
+    const { dtype, name } = checkedOptions('Parameter', options, ['dtype', 'name']) as { dtype?: DType; name?: string };
     if (name !== undefined && typeof name !== 'string') {
       throw new TypeError(`Parameter: name must be a string, got ${show(name)}`);
     }
     const where = name === undefined ? 'Parameter' : `Parameter ${JSON.stringify(name)}`;
-    if (dtype !== undefined && !DTYPES.includes(dtype)) {
-      throw new RangeError(
-        `${where}: dtype must be one of ${DTYPES.map((d) => `"${d}"`).join(', ')}, got ${show(dtype)}`,
-      );
-    }
-    const tag = tagOf(data);
-    let inferred: DType;
-    if (tag === 'Float32Array') inferred = 'float32';
-    else if (tag === 'Float64Array') inferred = 'float64';
-    else if (tag === 'Float16Array') inferred = 'float16';
-    else if (tag === 'Uint16Array') {
-      if (dtype !== 'bfloat16' && dtype !== 'float16') {
-        throw new TypeError(
-          `${where}: a Uint16Array holds bit patterns, so dtype must say which: { dtype: "bfloat16" } or { dtype: "float16" }, got ${show(dtype)}`,
-        );
-      }
-      inferred = dtype;
-    } else {
+    const formats = FORMATS[tagOf(data)];
+    if (formats === undefined) {
       const repair = Array.isArray(data) ? '; use Float32Array.from(...)' : '';
-      throw new TypeError(
-        `${where}: data must be a Float32Array, Float64Array, Float16Array or Uint16Array, got ${show(data)}${repair}`,
-      );
+      throw new TypeError(`${where}: data must be a ${Object.keys(FORMATS).join(' or ')}, got ${show(data)}${repair}`);
     }
-    if (dtype !== undefined && dtype !== inferred) {
+    const format = dtype === undefined ? formats[0]! : dtype;
+    if (!formats.includes(format) || (dtype === undefined && formats.length > 1)) {
+      const bits = formats.length > 1 ? ' (its numbers are bit patterns)' : '';
       throw new TypeError(
-        `${where}: dtype ${show(dtype)} does not fit a ${tag}, which holds ${inferred}; leave dtype out`,
+        `${where}: dtype of a ${tagOf(data)} must be ${formats.join(' or ')}${bits}, got ${show(dtype)}`,
       );
     }
     this.data = float16Bits(data);
-    this.shape = checkedShape(where, shape, data.length);
-    this.dtype = inferred;
+    this.shape = checkedShape(where, shape === undefined ? [data.length] : shape, data.length);
+    this.dtype = format;
     this.name = name;
   }
 }
 
 /** How messages call a parameter: by its name, or by its index in the optimizer. */
 export function label(parameter: Parameter, index?: number): string {
-  if (parameter.name !== undefined) return `parameter ${JSON.stringify(parameter.name)}`;
-  return index === undefined ? `a parameter of shape [${parameter.shape.join(', ')}]` : `parameter ${index}`;
+  const { name, shape } = parameter;
+  if (name !== undefined) return `parameter ${JSON.stringify(name)}`;
+  return index === undefined ? `a parameter of shape ${show(shape)}` : `parameter ${index}`;
 }
 
 /**
@@ -161,28 +139,28 @@ export function label(parameter: Parameter, index?: number): string {
  *
  * @throws TypeError or RangeError, naming the parameter, when it does not fit the data.
  */
-export function checkedGradient(parameter: Parameter, name: string): NumericArray | null {
-  const { grad, data, dtype } = parameter;
+export function checkedGradient(where: string, parameter: Parameter, index?: number): NumericArray | null {
+  const { grad, data, dtype, shape } = parameter;
   if (grad === null) return null;
-  const tag = tagOf(grad);
-  const sixteen = dtype === 'bfloat16' || dtype === 'float16';
-  const fits =
-    tag === tagOf(data) || (sixteen && tag === 'Float32Array') || (dtype === 'float16' && tag === 'Float16Array');
-  if (!fits) {
-    const expected = sixteen ? `a Float32Array, or ${dtype} bits in a Uint16Array` : `a ${tagOf(data)}`;
-    throw new TypeError(`${name}: grad must be ${expected} (its data is ${dtype}), or null; got ${show(grad)}`);
-  }
-  if (grad.length !== data.length || data.length !== sizeOf(parameter.shape)) {
-    const moved = data.length === 0 || grad.length === 0 ? '; was its buffer transferred to another thread?' : '';
-    throw new RangeError(
-      `${name}: grad must have ${sizeOf(parameter.shape)} elements (shape [${parameter.shape.join(', ')}]), got ${grad.length} beside data of ${data.length}${moved}`,
-    );
-  }
+  const sixteen = isSixteen(dtype);
   const bits = float16Bits(grad as NumericArray | Float16ArrayLike);
-  if (overlap(bits, data)) {
-    throw new RangeError(`${name}: grad must not share memory with the parameter's data; give it an array of its own`);
+  const tag = tagOf(bits);
+  const own = tagOf(data);
+  const size = sizeOf(shape);
+  const kind = (tag === own || (sixteen && tag === 'Float32Array')) && (bits === grad || dtype === 'float16');
+  if (kind && bits.length === size && data.length === size && !overlap(bits, data)) return bits;
+  const name = `${where}: ${label(parameter, index)}: grad must`;
+  if (!kind) {
+    const also = sixteen ? ` of ${dtype} bits, or a Float32Array` : '';
+    throw new TypeError(`${name} be a ${own}${also}, or null; got ${show(grad)}`);
   }
-  return bits;
+  if (bits.length === size && data.length === size) {
+    throw new RangeError(`${name} not share memory with the parameter's data; give it an array of its own`);
+  }
+  const moved = data.length === 0 || bits.length === 0 ? '; was its buffer transferred to another thread?' : '';
+  throw new RangeError(
+    `${name} have ${size} elements (shape ${show(shape)}), got ${bits.length} beside data of ${data.length}${moved}`,
+  );
 }
 
 /** Product of the dimensions; 1 for a scalar. */

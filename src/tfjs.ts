@@ -15,8 +15,7 @@ import {
   tensor,
   type Variable,
 } from '@tensorflow/tfjs-core';
-import { show } from './_check.ts';
-import { record } from './_state.ts';
+import { record, show } from './_check.ts';
 import type { OptimizerStateDict, StateTensor, StateValue } from './dtype.ts';
 import type { Optimizer } from './optimizer.ts';
 import { Parameter } from './parameter.ts';

@@ -50,16 +50,18 @@ describe('Parameter', () => {
   });
 
   it('refuses dtypes that do not fit the data', () => {
-    expect(errorOf(() => new Parameter(new Uint16Array(2))).message).toMatch('dtype must say which');
+    expect(errorOf(() => new Parameter(new Uint16Array(2))).message).toMatch(
+      'dtype of a Uint16Array must be bfloat16 or float16',
+    );
     expect(errorOf(() => new Parameter(new Uint16Array(2), [2], { dtype: 'float32' })).message).toMatch(
-      'dtype must say which',
+      'dtype of a Uint16Array must be bfloat16 or float16',
     );
     expect(errorOf(() => new Parameter(new Float32Array(2), [2], { dtype: 'bfloat16' })).message).toMatch(
-      'does not fit',
+      'dtype of a Float32Array must be float32',
     );
     for (const dtype of ['fp16', 'Float32', '', null, 1, {}]) {
       expect(errorOf(() => new Parameter(new Float32Array(2), [2], { dtype: dtype as never })).message).toMatch(
-        'dtype must be one of',
+        'dtype of a Float32Array must be float32',
       );
     }
   });

@@ -35,13 +35,13 @@ it('is a gradient for 16-bit weights given as bits, and for no others', () => {
   const bfloat = new Parameter(new Uint16Array(2), [2], { dtype: 'bfloat16' });
   bfloat.grad = gradient;
   expect(() => new AdamW([bfloat]).step()).toThrow(
-    'grad must be a Float32Array, or bfloat16 bits in a Uint16Array (its data is bfloat16), or null; got Float16Array(2)',
+    'grad must be a Uint16Array of bfloat16 bits, or a Float32Array, or null; got Float16Array(2)',
   );
 });
 
 it('takes no other dtype, and no array without a tag is taken for a typed array', () => {
   expect(() => new Parameter(new Float16Array(2) as never, [2], { dtype: 'bfloat16' })).toThrow(
-    'dtype "bfloat16" does not fit a Float16Array, which holds float16',
+    'dtype of a Float16Array must be float16, got "bfloat16"',
   );
   const untagged = new Float32Array(2);
   Object.defineProperty(untagged, Symbol.toStringTag, { value: undefined });
