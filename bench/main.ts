@@ -13,6 +13,7 @@ import * as javascript from './javascript.ts';
 import { difference, type Result, race } from './measure.ts';
 import { findPython, Torch } from './pytorch.ts';
 import { chart, page, type Section, terminalTable } from './report.ts';
+import { sizes } from './size.ts';
 import { MODELS, matrices } from './t5.ts';
 
 const HELP = `npm run bench -- [options]
@@ -176,7 +177,10 @@ if (!quick) {
   const machine = `${cpus()[0]?.model ?? 'unknown'}, ${threads} cores, ${process.platform} ${process.arch}`;
   const date = new Date().toISOString().slice(0, 10);
   const docs = fileURLToPath(new URL('../docs', import.meta.url));
-  writeFileSync(`${docs}/performance.md`, page(sections, { machine, versions, date, rounds, checks }));
+  writeFileSync(
+    `${docs}/performance.md`,
+    page(sections, { machine, versions, date, rounds, checks, sizes: await sizes() }),
+  );
   writeFileSync(`${docs}/performance.svg`, chart(sections));
   say('\nWritten: docs/performance.md, docs/performance.svg');
 }

@@ -59,6 +59,8 @@ export interface Surroundings {
   readonly date: string;
   readonly rounds: number;
   readonly checks: readonly string[];
+  /** What bundles weigh. */
+  readonly sizes: readonly (readonly [title: string, bytes: number])[];
 }
 
 export interface Section {
@@ -68,7 +70,10 @@ export interface Section {
   readonly growth?: boolean;
 }
 
-export function page(sections: readonly Section[], { machine, versions, date, rounds, checks }: Surroundings): string {
+export function page(
+  sections: readonly Section[],
+  { machine, versions, date, rounds, checks, sizes }: Surroundings,
+): string {
   const parts = sections.map(({ heading, text, results, growth }) => {
     const tables = results.map(markdownTable);
     if (growth === true) {
@@ -100,6 +105,14 @@ What an optimizer keeps between steps, in float32, counted over every matrix and
 each matrix and the vectors whole, AdamW two numbers a weight. \`test/memory.test.ts\` holds the library to it.
 
 ${stateTable()}
+
+## Size
+
+What a bundler (esbuild) makes of it, minified and gzipped; \`test/size.test.ts\` holds the first line.
+
+| | kB |
+| --- | --- |
+${sizes.map(([title, bytes]) => `| ${title} | ${(bytes / 1000).toFixed(1)} |`).join('\n')}
 `;
 }
 

@@ -1,31 +1,6 @@
 /** What a bundler makes of the package for one optimizer with one schedule. */
-
-import { fileURLToPath } from 'node:url';
-import { gzipSync } from 'node:zlib';
-import { build } from 'esbuild';
 import { expect, it } from 'vitest';
-
-const root = fileURLToPath(new URL('..', import.meta.url));
-
-async function bundle(code: string): Promise<{ bytes: number; files: string[] }> {
-  const { outputFiles, metafile } = await build({
-    stdin: { contents: code, resolveDir: root, sourcefile: 'entry.ts', loader: 'ts' },
-    bundle: true,
-    minify: true,
-    format: 'esm',
-    target: 'es2022',
-    write: false,
-    metafile: true,
-    outdir: 'out',
-    tsconfig: `${root}tsconfig.json`,
-  });
-  const [output] = Object.values(metafile!.outputs);
-  const used = Object.entries(output!.inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0);
-  return {
-    bytes: gzipSync(outputFiles![0]!.contents, { level: 9 }).length,
-    files: used.map(([name]) => name.replace('src/', '')),
-  };
-}
+import { bundle } from '../bench/size.ts';
 
 it('Adafactor with one schedule: minified, gzipped, and nothing of SIMD, formats or the other optimizer', async () => {
   const { bytes, files } = await bundle(
@@ -47,9 +22,38 @@ it('Adafactor with one schedule: minified, gzipped, and nothing of SIMD, formats
     'plateau.ts',
     'accumulator.ts',
     'tfjs.ts',
+    '_adam.ts',
+    '_adam-loops.ts',
+    'low-precision.ts',
+    '_loops16.ts',
   ])
     expect(files).not.toContain(absent);
-  expect(bytes).toBeLessThan(20_000);
+  expect(bytes).toBeLessThan(16_000);
+});
+
+it('a bundle without the fast 16-bit loops trains 16-bit weights to the same bits', async () => {
+  const train = `
+    const seen = [];
+    for (const dtype of ['bfloat16', 'float16']) {
+      const bits = (salt) => Uint16Array.from({ length: 60 }, (_, k) => 0x3800 + ((k * salt) % 1009));
+      const weight = new Parameter(bits(7919), [10, 6], { dtype });
+      const optimizer = new Adafactor([weight], { beta1: 0.9 });
+      for (let step = 0; step < 3; step++) {
+        weight.grad = bits(104729 + step);
+        optimizer.step();
+      }
+      seen.push(...weight.data);
+    }
+    export default seen;`;
+  const lean = await bundle(`import { Adafactor, Parameter } from 'tensorless'; ${train}`);
+  const whole = await bundle(
+    `import { Adafactor, Parameter, toBfloat16 } from 'tensorless'; toBfloat16([1]); ${train}`,
+  );
+  expect(lean.files).not.toContain('low-precision.ts');
+  expect(whole.files).toContain('_loops16.ts');
+  const run = async ({ text }: { text: string }): Promise<number[]> =>
+    ((await import(`data:text/javascript,${encodeURIComponent(text)}`)) as { default: number[] }).default;
+  expect(await run(lean)).toEqual(await run(whole));
 });
 
 it('curves alone are small', async () => {
