@@ -105,51 +105,48 @@ function curve(name: string, factor: Curve): Curve {
   return (step) => factor(integer(label, step));
 }
 
-/** Validated options of a curve, read by kind. */
-class Read {
-  readonly #name: string;
-  readonly #given: Record<string, unknown>;
+/** The options of a curve, to be read by kind. Functions, so that a bundle has only the kinds that its curves need. */
+interface Given {
+  readonly name: string;
+  readonly values: Readonly<Record<string, unknown>>;
+}
 
-  constructor(name: string, given: unknown, known: readonly string[]) {
-    this.#name = name;
-    this.#given = options(name, given, known);
-  }
+function given(name: string, o: unknown, known: readonly string[]): Given {
+  return { name, values: options(name, o, known) };
+}
 
-  /** null is not "left out": it is refused where the option's type does not have it. */
-  #orDefault(key: string, fallback: unknown): unknown {
-    return this.#given[key] === undefined ? fallback : this.#given[key];
-  }
+/** null is not "left out": it is refused where the option's type does not have it. */
+function orDefault({ values }: Given, key: string, fallback: unknown): unknown {
+  return values[key] === undefined ? fallback : values[key];
+}
 
-  steps(key: string): number {
-    return integer(`${this.#name}: ${key}`, this.#given[key]);
-  }
+function steps({ name, values }: Given, key: string): number {
+  return integer(`${name}: ${key}`, values[key]);
+}
 
-  /** null counts as left out. */
-  stepsOr(key: string, fallback: number): number {
-    const value = this.#given[key];
-    return value === undefined || value === null ? fallback : integer(`${this.#name}: ${key}`, value, { min: 1 });
-  }
+/** null counts as left out. */
+function stepsOr({ name, values }: Given, key: string, fallback: number): number {
+  return integer(`${name}: ${key}`, values[key] ?? fallback, { min: 1 });
+}
 
-  atLeast0(key: string, fallback: number): number {
-    return number(`${this.#name}: ${key}`, this.#orDefault(key, fallback), { min: 0 });
-  }
+function atLeast0(read: Given, key: string, fallback: number): number {
+  return number(`${read.name}: ${key}`, orDefault(read, key, fallback), { min: 0 });
+}
 
-  rate(key: string, fallback?: number): number {
-    return number(`${this.#name}: ${key}`, this.#orDefault(key, fallback), { min: 0, max: 1 });
-  }
+function rate(read: Given, key: string, fallback?: number): number {
+  return number(`${read.name}: ${key}`, orDefault(read, key, fallback), { min: 0, max: 1 });
+}
 
-  rateOrNull(key: string): number | null {
-    const value = this.#given[key];
-    return value === undefined || value === null ? null : this.rate(key);
-  }
+function rateOrNull(read: Given, key: string): number | null {
+  return (read.values[key] ?? null) === null ? null : rate(read, key);
+}
 
-  above0(key: string): number {
-    return number(`${this.#name}: ${key}`, this.#given[key], { above: 0 });
-  }
+function above0({ name, values }: Given, key: string): number {
+  return number(`${name}: ${key}`, values[key], { above: 0 });
+}
 
-  shape(key: string, fallback: WsdShape): WsdShape {
-    return oneOf(`${this.#name}: ${key}`, this.#orDefault(key, fallback), SHAPES);
-  }
+function shape(read: Given, key: string, fallback: WsdShape): WsdShape {
+  return oneOf(`${read.name}: ${key}`, orDefault(read, key, fallback), SHAPES);
 }
 
 /** step / warmup, on the way up; the caller has made sure that step < warmup. */
@@ -185,7 +182,7 @@ export function constant(): Curve {
  */
 export function constantWithWarmup(o: ConstantWithWarmupOptions): Curve {
   const name = 'constantWithWarmup';
-  const warmup = new Read(name, o, WARMUP).steps('numWarmupSteps');
+  const warmup = steps(given(name, o, WARMUP), 'numWarmupSteps');
   return curve(name, (t) => (t < warmup ? rising(t, warmup) : 1));
 }
 
@@ -206,9 +203,9 @@ export function constantWithWarmup(o: ConstantWithWarmupOptions): Curve {
  */
 export function linearWithWarmup(o: LinearWithWarmupOptions): Curve {
   const name = 'linearWithWarmup';
-  const read = new Read(name, o, TRAINING);
-  const warmup = read.steps('numWarmupSteps');
-  const training = read.steps('numTrainingSteps');
+  const read = given(name, o, TRAINING);
+  const warmup = steps(read, 'numWarmupSteps');
+  const training = steps(read, 'numTrainingSteps');
   const decay = Math.max(1, training - warmup);
   return curve(name, (t) => (t < warmup ? rising(t, warmup) : Math.max(0, (training - t) / decay)));
 }
@@ -230,11 +227,11 @@ export function linearWithWarmup(o: LinearWithWarmupOptions): Curve {
  */
 export function cosineWithWarmup(o: CosineWithWarmupOptions): Curve {
   const name = 'cosineWithWarmup';
-  const read = new Read(name, o, [...TRAINING, 'numCycles', 'minLrRate']);
-  const warmup = read.steps('numWarmupSteps');
-  const training = read.steps('numTrainingSteps');
-  const cycles = read.atLeast0('numCycles', 0.5);
-  const least = read.rate('minLrRate', 0);
+  const read = given(name, o, [...TRAINING, 'numCycles', 'minLrRate']);
+  const warmup = steps(read, 'numWarmupSteps');
+  const training = steps(read, 'numTrainingSteps');
+  const cycles = atLeast0(read, 'numCycles', 0.5);
+  const least = rate(read, 'minLrRate', 0);
   return curve(name, (t) => {
     if (t < warmup) return rising(t, warmup);
     const wave = 0.5 * (1 + cos(Math.PI * cycles * 2 * progress(t, warmup, training)));
@@ -259,10 +256,10 @@ export function cosineWithWarmup(o: CosineWithWarmupOptions): Curve {
  */
 export function cosineWithHardRestarts(o: CosineWithHardRestartsOptions): Curve {
   const name = 'cosineWithHardRestarts';
-  const read = new Read(name, o, [...TRAINING, 'numCycles']);
-  const warmup = read.steps('numWarmupSteps');
-  const training = read.steps('numTrainingSteps');
-  const cycles = read.atLeast0('numCycles', 1);
+  const read = given(name, o, [...TRAINING, 'numCycles']);
+  const warmup = steps(read, 'numWarmupSteps');
+  const training = steps(read, 'numTrainingSteps');
+  const cycles = atLeast0(read, 'numCycles', 1);
   return curve(name, (t) => {
     if (t < warmup) return rising(t, warmup);
     const done = progress(t, warmup, training);
@@ -287,12 +284,12 @@ export function cosineWithHardRestarts(o: CosineWithHardRestartsOptions): Curve 
  */
 export function cosineWarmupWithMinLr(o: CosineWarmupWithMinLrOptions): Curve {
   const name = 'cosineWarmupWithMinLr';
-  const read = new Read(name, o, [...TRAINING, 'numCycles', 'minLrRate', 'warmupLrRate']);
-  const warmup = read.steps('numWarmupSteps');
-  const training = read.steps('numTrainingSteps');
-  const cycles = read.atLeast0('numCycles', 0.5);
-  const least = read.rate('minLrRate');
-  const first = read.rateOrNull('warmupLrRate');
+  const read = given(name, o, [...TRAINING, 'numCycles', 'minLrRate', 'warmupLrRate']);
+  const warmup = steps(read, 'numWarmupSteps');
+  const training = steps(read, 'numTrainingSteps');
+  const cycles = atLeast0(read, 'numCycles', 0.5);
+  const least = rate(read, 'minLrRate');
+  const first = rateOrNull(read, 'warmupLrRate');
   return curve(name, (t) => {
     if (t < warmup) {
       return first === null ? (t + 1) / Math.max(1, warmup) : first + ((1 - first) * t) / Math.max(1, warmup - 1);
@@ -321,12 +318,12 @@ export function cosineWarmupWithMinLr(o: CosineWarmupWithMinLrOptions): Curve {
  */
 export function polynomialDecayWithWarmup(o: PolynomialDecayWithWarmupOptions): Curve {
   const name = 'polynomialDecayWithWarmup';
-  const read = new Read(name, o, [...TRAINING, 'lrInit', 'lrEnd', 'power']);
-  const warmup = read.steps('numWarmupSteps');
-  const training = read.steps('numTrainingSteps');
-  const lrInit = read.above0('lrInit');
-  const lrEnd = read.atLeast0('lrEnd', 1e-7);
-  const power = read.atLeast0('power', 1);
+  const read = given(name, o, [...TRAINING, 'lrInit', 'lrEnd', 'power']);
+  const warmup = steps(read, 'numWarmupSteps');
+  const training = steps(read, 'numTrainingSteps');
+  const lrInit = above0(read, 'lrInit');
+  const lrEnd = atLeast0(read, 'lrEnd', 1e-7);
+  const power = atLeast0(read, 'power', 1);
   if (!(lrEnd < lrInit)) {
     throw new RangeError(
       `${name}: lrEnd must be less than lrInit (${show(lrInit)}), the learning rate that the decay starts from, got ${show(lrEnd)}`,
@@ -355,9 +352,9 @@ export function polynomialDecayWithWarmup(o: PolynomialDecayWithWarmupOptions): 
  */
 export function inverseSqrt(o: InverseSqrtOptions): Curve {
   const name = 'inverseSqrt';
-  const read = new Read(name, o, [...WARMUP, 'timescale']);
-  const warmup = read.steps('numWarmupSteps');
-  const timescale = read.stepsOr('timescale', warmup === 0 ? 10_000 : warmup);
+  const read = given(name, o, [...WARMUP, 'timescale']);
+  const warmup = steps(read, 'numWarmupSteps');
+  const timescale = stepsOr(read, 'timescale', warmup === 0 ? 10_000 : warmup);
   const shift = timescale - warmup;
   return curve(name, (t) => (t < warmup ? rising(t, warmup) : 1 / Math.sqrt((t + shift) / timescale)));
 }
@@ -384,7 +381,7 @@ export function inverseSqrt(o: InverseSqrtOptions): Curve {
  */
 export function warmupStableDecay(o: WarmupStableDecayOptions): Curve {
   const name = 'warmupStableDecay';
-  const stable = new Read(name, o, WSD).steps('numStableSteps');
+  const stable = steps(given(name, o, WSD), 'numStableSteps');
   return warmupStableDecayOf(name, o, stable);
 }
 
@@ -400,13 +397,13 @@ const WSD = [
 
 /** As {@link warmupStableDecay}; `stable` may be negative, where it was derived from a total that the other two parts exceed. @internal */
 export function warmupStableDecayOf(name: string, o: object, stable: number): Curve {
-  const read = new Read(name, o, WSD);
-  const warmup = read.steps('numWarmupSteps');
-  const decay = read.steps('numDecaySteps');
-  const up = read.shape('warmupType', 'linear');
-  const down = read.shape('decayType', 'cosine');
-  const least = read.rate('minLrRatio', 0);
-  const cycles = read.atLeast0('numCycles', 0.5);
+  const read = given(name, o, WSD);
+  const warmup = steps(read, 'numWarmupSteps');
+  const decay = steps(read, 'numDecaySteps');
+  const up = shape(read, 'warmupType', 'linear');
+  const down = shape(read, 'decayType', 'cosine');
+  const least = rate(read, 'minLrRatio', 0);
+  const cycles = atLeast0(read, 'numCycles', 0.5);
   const between = (x: number): number => Math.max(0, x * (1 - least) + least);
   return curve(name, (t) => {
     if (t < warmup) {
