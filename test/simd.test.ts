@@ -88,6 +88,8 @@ const calls: Record<string, (run: Run) => unknown> = {
     loops.measure(g!, gAt, rows, cols, rowVector, 2, colVector, 2, s[0]!),
   apply: ({ loops, arrays: [p, g], at, rows, cols, rowVector, colVector, s }) =>
     loops.apply(p!, g!, at, rows, cols, rowVector, 2, colVector, 2, s[0]!),
+  'apply, without decay': ({ loops, arrays: [p, g], at, rows, cols, rowVector, colVector }) =>
+    loops.apply(p!, g!, at, rows, cols, rowVector, 2, colVector, 2, 1),
   applyMomentum: ({ loops, arrays: [p, g, m], at, gAt, rows, cols, rowVector, colVector, s }) =>
     loops.applyMomentum(p!, g!, at, m!, gAt, rows, cols, rowVector, 2, colVector, 2, s[0]!, s[1]!),
   measureVector: ({ loops, arrays: [, g, , v], at, gAt, rows, cols, s }) =>
