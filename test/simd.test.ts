@@ -186,6 +186,12 @@ describe.each(Object.keys(calls))('the loop %s has the bits of the TypeScript lo
   });
 });
 
+it('sums of squares of a range so long that it is touched ahead', () => {
+  for (const dtype of ['float32', 'float64'] as const) {
+    compare('sumSquares', dtype, 1, 270_001, 5, false, Array<Place>(5).fill('its memory'));
+  }
+});
+
 describe('16-bit numbers', () => {
   const types = ['Bfloat16', 'Float16'] as const;
   const strip = (length: number): Uint32Array => {
