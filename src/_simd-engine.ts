@@ -20,7 +20,7 @@ interface WebAssemblyApi {
   readonly Instance: new (
     module: object,
     imports: { env: { memory: object } },
-  ) => { readonly exports: Record<string, (...args: number[]) => void> };
+  ) => { readonly exports: Record<string, (...args: number[]) => number> };
   validate(bytes: Uint8Array): boolean;
 }
 
@@ -103,7 +103,7 @@ export function simdEngine(
   };
 }
 
-function wasmLoops(exports: Record<string, (...args: number[]) => void>, bits: '32' | '64'): WasmLoops {
+function wasmLoops(exports: Record<string, (...args: number[]) => number>, bits: '32' | '64'): WasmLoops {
   return {
     reduce: exports[`reduce${bits}`]!,
     measure: exports[`measure${bits}`]!,

@@ -102,14 +102,22 @@ function putOne<T>(at: usize, x: f64): void {
 
 // ---------------------------------------------------------------- matrices
 
-/** Sums of squares of four rows: each row's two lanes are carried at `lanes`, columns are added at `col`. */
+/** Sums of squares of four rows: each row's two lanes are carried at `lanes`, columns are added at `col`; the last call puts the rows' sums to `sums`. */
 // @ts-ignore: decorator
 @inline
-function reduceFour<T>(p0: usize, p1: usize, p2: usize, p3: usize, cols: i32, lanes: usize, col: usize): void {
-  let l0 = v128.load(lanes);
-  let l1 = v128.load(lanes, 16);
-  let l2 = v128.load(lanes, 32);
-  let l3 = v128.load(lanes, 48);
+function reduceFour<T>(
+  p0: usize, p1: usize, p2: usize, p3: usize, cols: i32, lanes: usize, col: usize, first: i32, last: i32, sums: usize,
+): void {
+  let l0 = f64x2.splat(0);
+  let l1 = l0;
+  let l2 = l0;
+  let l3 = l0;
+  if (!first) {
+    l0 = v128.load(lanes);
+    l1 = v128.load(lanes, 16);
+    l2 = v128.load(lanes, 32);
+    l3 = v128.load(lanes, 48);
+  }
   let j = cols & 3;
   const end = p0 + (cols - j) * sizeof<T>();
   if (p0 != end) {
@@ -184,28 +192,44 @@ function reduceFour<T>(p0: usize, p1: usize, p2: usize, p3: usize, cols: i32, la
     store<f64>(lanes, load<f64>(lanes, 48) + q3, 48);
     store<f64>(col, load<f64>(col) + (q0 + q1 + (q2 + q3)));
   }
+  if (last) {
+    store<f64>(sums, load<f64>(lanes) + load<f64>(lanes, 8));
+    store<f64>(sums, load<f64>(lanes, 16) + load<f64>(lanes, 24), 8);
+    store<f64>(sums, load<f64>(lanes, 32) + load<f64>(lanes, 40), 16);
+    store<f64>(sums, load<f64>(lanes, 48) + load<f64>(lanes, 56), 24);
+  }
 }
 
 // @ts-ignore: decorator
 @inline
-function reduce<T>(g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize): void {
+function reduce<T>(
+  g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize, first: i32, last: i32, sums: usize,
+): void {
   for (; rows > 0; rows -= 4) {
     const p1 = rows > 1 ? g + stride : zeros;
     const p2 = rows > 2 ? g + 2 * stride : zeros;
     const p3 = rows > 3 ? g + 3 * stride : zeros;
-    reduceFour<T>(g, p1, p2, p3, cols, lanes, col);
+    reduceFour<T>(g, p1, p2, p3, cols, lanes, col, first, last, sums);
     g += 4 * stride;
     lanes += 64;
+    sums += 32;
   }
 }
 
-/** Row i's lanes are carried at `lanes + 16 i`; `zeros` is a row of zeros as long as a span. */
-export function reduce32(g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize): void {
-  reduce<f32>(g, stride, rows, cols, lanes, col, zeros);
+/**
+ * Row i's lanes are carried at `lanes + 16 i` from the `first` span of columns to the `last`, which puts its sum to `sums + 8 i`, with room for three rows
+ * more; `zeros` is a row of zeros as long as a span.
+ */
+export function reduce32(
+  g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize, first: i32, last: i32, sums: usize,
+): void {
+  reduce<f32>(g, stride, rows, cols, lanes, col, zeros, first, last, sums);
 }
 
-export function reduce64(g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize): void {
-  reduce<f64>(g, stride, rows, cols, lanes, col, zeros);
+export function reduce64(
+  g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize, first: i32, last: i32, sums: usize,
+): void {
+  reduce<f64>(g, stride, rows, cols, lanes, col, zeros, first, last, sums);
 }
 
 /** Squares of four rows, each times its row's factor, added. */
@@ -220,7 +244,9 @@ function weighted(a0: v128, a1: v128, a2: v128, a3: v128, f0: v128, f1: v128, f2
 
 // @ts-ignore: decorator
 @inline
-function measure<T>(g: usize, stride: usize, rows: i32, cols: i32, row: usize, colFactor: usize, lanes: usize, zeros: usize): void {
+function measure<T>(
+  g: usize, stride: usize, rows: i32, cols: i32, row: usize, colFactor: usize, lanes: usize, zeros: usize, first: i32, total: f64,
+): f64 {
   for (; rows > 0; rows -= 4) {
     let p0 = g;
     let p1 = rows > 1 ? g + stride : zeros;
@@ -231,7 +257,7 @@ function measure<T>(g: usize, stride: usize, rows: i32, cols: i32, row: usize, c
     const f2 = v128.load64_splat(row, 16);
     const f3 = v128.load64_splat(row, 24);
     let col = colFactor;
-    let sum = v128.load(lanes);
+    let sum = first ? f64x2.splat(0) : v128.load(lanes);
     let j = cols & 3;
     const end = p0 + (cols - j) * sizeof<T>();
     if (p0 != end) {
@@ -265,19 +291,28 @@ function measure<T>(g: usize, stride: usize, rows: i32, cols: i32, row: usize, c
       const q3 = one<T>(p3) * one<T>(p3) * load<f64>(row, 24);
       store<f64>(lanes, load<f64>(lanes) + (q0 + q1 + (q2 + q3)) * load<f64>(col));
     }
+    total += load<f64>(lanes) + load<f64>(lanes, 8);
     g += 4 * stride;
     row += 32;
     lanes += 16;
   }
+  return total;
 }
 
-/** Each group of four rows has its two lanes carried at `lanes`; the factors of absent rows must be 0. */
-export function measure32(g: usize, stride: usize, rows: i32, cols: i32, row: usize, col: usize, lanes: usize, zeros: usize): void {
-  measure<f32>(g, stride, rows, cols, row, col, lanes, zeros);
+/**
+ * Each group of four rows has its two lanes carried at `lanes` from the `first` span of columns on; the factors of absent rows must be 0. Returns `total`
+ * with the groups added, which is of use after the last span.
+ */
+export function measure32(
+  g: usize, stride: usize, rows: i32, cols: i32, row: usize, col: usize, lanes: usize, zeros: usize, first: i32, total: f64,
+): f64 {
+  return measure<f32>(g, stride, rows, cols, row, col, lanes, zeros, first, total);
 }
 
-export function measure64(g: usize, stride: usize, rows: i32, cols: i32, row: usize, col: usize, lanes: usize, zeros: usize): void {
-  measure<f64>(g, stride, rows, cols, row, col, lanes, zeros);
+export function measure64(
+  g: usize, stride: usize, rows: i32, cols: i32, row: usize, col: usize, lanes: usize, zeros: usize, first: i32, total: f64,
+): f64 {
+  return measure<f64>(g, stride, rows, cols, row, col, lanes, zeros, first, total);
 }
 
 /** keep · P − G f c; `plain`: keep is 1 and needs no product. */
@@ -473,17 +508,32 @@ export function applyMomentum64(
 const FETCH: usize = 1048576;
 const AHEAD: usize = 4096;
 
+/** The eight lanes of a flat sum, joined. */
 // @ts-ignore: decorator
 @inline
-function sumSquares<T>(x: usize, length: i32, lanes: usize): i32 {
-  let l0 = v128.load(lanes);
-  let l1 = v128.load(lanes, 16);
-  let l2 = v128.load(lanes, 32);
-  let l3 = v128.load(lanes, 48);
+function joined(lanes: usize): f64 {
+  return load<f64>(lanes) + load<f64>(lanes, 8) + (load<f64>(lanes, 16) + load<f64>(lanes, 24)) +
+    (load<f64>(lanes, 32) + load<f64>(lanes, 40) + (load<f64>(lanes, 48) + load<f64>(lanes, 56)));
+}
+
+// @ts-ignore: decorator
+@inline
+function sumSquares<T>(x: usize, length: i32, lanes: usize, first: i32): f64 {
+  let l0 = f64x2.splat(0);
+  let l1 = l0;
+  let l2 = l0;
+  let l3 = l0;
+  if (!first) {
+    l0 = v128.load(lanes);
+    l1 = v128.load(lanes, 16);
+    l2 = v128.load(lanes, 32);
+    l3 = v128.load(lanes, 48);
+  }
+  const all = lanes;
   let k = length & 7;
   const end = x + (length - k) * sizeof<T>();
-  let touched = 0;
   if (x != end) {
+    let touched = 0;
     // Two loops, as the touch costs a seventh where there is nothing to fetch.
     const near = (end - x) > FETCH ? end - AHEAD : x;
     while (x < near) {
@@ -498,6 +548,8 @@ function sumSquares<T>(x: usize, length: i32, lanes: usize): i32 {
       l3 = f64x2.add(l3, f64x2.mul(x3, x3));
       x += 8 * sizeof<T>();
     }
+    // Kept, or the touching would be left out.
+    store<i32>(lanes, touched, 64);
     do {
       const x0 = two<T>(x);
       const x1 = twoAt2<T>(x);
@@ -519,16 +571,16 @@ function sumSquares<T>(x: usize, length: i32, lanes: usize): i32 {
     x += sizeof<T>();
     lanes += 8;
   }
-  return touched;
+  return joined(all);
 }
 
-/** Eight lanes are carried at `lanes`; every call but the last has a multiple of 8 elements. */
-export function sumSquares32(x: usize, length: i32, lanes: usize): i32 {
-  return sumSquares<f32>(x, length, lanes);
+/** Eight lanes are carried at `lanes`, 72 bytes, from the `first` call on; every call but the last has a multiple of 8 elements. Returns the lanes joined. */
+export function sumSquares32(x: usize, length: i32, lanes: usize, first: i32): f64 {
+  return sumSquares<f32>(x, length, lanes, first);
 }
 
-export function sumSquares64(x: usize, length: i32, lanes: usize): i32 {
-  return sumSquares<f64>(x, length, lanes);
+export function sumSquares64(x: usize, length: i32, lanes: usize, first: i32): f64 {
+  return sumSquares<f64>(x, length, lanes, first);
 }
 
 // @ts-ignore: decorator
@@ -540,14 +592,21 @@ function ratio(g: v128, v: v128, beta: v128, rest: v128, eps: v128): v128 {
 
 // @ts-ignore: decorator
 @inline
-function measureVector<T>(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize): void {
+function measureVector<T>(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize, first: i32): f64 {
   const b = f64x2.splat(beta);
   const r = f64x2.splat(rest);
   const e = f64x2.splat(eps);
-  let l0 = v128.load(lanes);
-  let l1 = v128.load(lanes, 16);
-  let l2 = v128.load(lanes, 32);
-  let l3 = v128.load(lanes, 48);
+  let l0 = f64x2.splat(0);
+  let l1 = l0;
+  let l2 = l0;
+  let l3 = l0;
+  if (!first) {
+    l0 = v128.load(lanes);
+    l1 = v128.load(lanes, 16);
+    l2 = v128.load(lanes, 32);
+    l3 = v128.load(lanes, 48);
+  }
+  const all = lanes;
   let k = length;
   for (; k > 7; k -= 8) {
     l0 = f64x2.add(l0, ratio(two<T>(g), two<T>(v), b, r, e));
@@ -568,14 +627,15 @@ function measureVector<T>(g: usize, v: usize, length: i32, beta: f64, rest: f64,
     v += sizeof<T>();
     lanes += 8;
   }
+  return joined(all);
 }
 
-export function measureVector32(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize): void {
-  measureVector<f32>(g, v, length, beta, rest, eps, lanes);
+export function measureVector32(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize, first: i32): f64 {
+  return measureVector<f32>(g, v, length, beta, rest, eps, lanes, first);
 }
 
-export function measureVector64(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize): void {
-  measureVector<f64>(g, v, length, beta, rest, eps, lanes);
+export function measureVector64(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize, first: i32): f64 {
+  return measureVector<f64>(g, v, length, beta, rest, eps, lanes, first);
 }
 
 /** With m = 0 there is no momentum. */
