@@ -6,6 +6,7 @@
  * sum: a row's two lanes are carried from span to span, columns are added from the top row down.
  */
 import type { Arena } from './_arena.ts';
+import { type Copies, type Copy, NONE } from './_simd-copies.ts';
 import type { Loops32 } from './kernels.ts';
 
 /** What `assembly/index.ts` exports, for one array type; its arguments are said there. */
@@ -52,7 +53,7 @@ function copy(from: Floats, fromAt: number, to: Floats, toAt: number, length: nu
 }
 
 /** The loops over arrays with `width` bytes per element, with their fixed places from `base`. */
-export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: number): Loops32 {
+export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 4 | 8, base: number): Loops32 {
   const { buffer } = arena;
   const ZEROS = base + ZEROS_AT;
   const COLUMNS = base + COLUMNS_AT;
@@ -64,37 +65,54 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
   const memory = (width === 4 ? new Float32Array(buffer) : doubles) as Floats;
   const rowsAt = ROWS / 8;
 
-  /** Address of `length` elements from `at`: in the array at `address`, or in the tile `which` with a copy of them. */
-  function enter(which: number, address: number, array: Floats, at: number, length: number): number {
+  /**
+   * Address of `length` elements from `at`: in the array at `address`, or in its copy, which is added to where the caller `fills` it, or in the tile `which`.
+   */
+  function enter(
+    which: number,
+    address: number,
+    kept: Copy,
+    fills: boolean,
+    array: Floats,
+    at: number,
+    length: number,
+  ): number {
     if (address >= 0) return address + at * width;
-    const tile = TILES + which * TILE_ROOM;
-    copy(array, at, memory, tile / width, length);
-    return tile;
+    if (at + length <= kept.filled) return kept.address + at * width;
+    let place = TILES + which * TILE_ROOM;
+    if (fills && at === kept.filled) {
+      place = kept.address + at * width;
+      kept.filled += length;
+    }
+    copy(array, at, memory, place / width, length);
+    return place;
   }
 
-  /** Puts a tile's elements back where they came from. */
-  function leave(which: number, address: number, array: Floats, at: number, length: number): void {
-    if (address < 0) copy(memory, (TILES + which * TILE_ROOM) / width, array, at, length);
+  /** Puts elements back from the `place` where they were worked on. */
+  function leave(place: number, address: number, array: Floats, at: number, length: number): void {
+    if (address < 0) copy(memory, place / width, array, at, length);
   }
 
   /** {@link enter} for `span` columns of `rows` rows. */
   function enterRows(
     which: number,
     address: number,
+    kept: Copy,
+    fills: boolean,
     array: Floats,
     at: number,
     rows: number,
     cols: number,
     span: number,
   ): number {
-    if (address >= 0 || span === cols) return enter(which, address, array, at, rows * span);
+    if (address >= 0 || span === cols) return enter(which, address, kept, fills, array, at, rows * span);
     const tile = TILES + which * TILE_ROOM;
     for (let i = 0; i < rows; i++) copy(array, at + i * cols, memory, tile / width + i * span, span);
     return tile;
   }
 
   function leaveRows(
-    which: number,
+    place: number,
     address: number,
     array: Floats,
     at: number,
@@ -103,9 +121,20 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
     span: number,
   ): void {
     if (address >= 0) return;
-    const from = (TILES + which * TILE_ROOM) / width;
+    const from = place / width;
     if (span === cols) copy(memory, from, array, at, rows * span);
     else for (let i = 0; i < rows; i++) copy(memory, from + i * span, array, at + i * cols, span);
+  }
+
+  /** The copy of an array. */
+  function keptOf(address: number, array: Floats): Copy {
+    return address < 0 ? copies.of(array) : NONE;
+  }
+
+  /** The copy of an array that is about to be written to. */
+  function written(address: number, array: Floats): Copy {
+    if (address < 0) copies.writes(array);
+    return keptOf(address, array);
   }
 
   /** Bytes from row to row: in the array itself, or in its tile. */
@@ -149,17 +178,19 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
   return {
     sumSquares(x, offset, length) {
       const x0 = arena.address(x);
+      const kept = keptOf(x0, x);
       const step = x0 >= 0 ? length : flat;
       let sum = 0;
       for (let k = 0; k < length; k += step) {
         const n = Math.min(step, length - k);
-        sum = wasm.sumSquares(enter(0, x0, x, offset + k, n), n, LANES, k === 0 ? 1 : 0);
+        sum = wasm.sumSquares(enter(0, x0, kept, true, x, offset + k, n), n, LANES, k === 0 ? 1 : 0);
       }
       return sum;
     },
 
     reduce(g, offset, rows, cols, rowSums, rowAt, colSums, colAt) {
       const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
       for (let i = 0; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
         if (cols === 0) doubles.fill(0, rowsAt, rowsAt + chunk);
@@ -171,7 +202,7 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
           const sums = columns(colSums, colAt + j, span);
           for (let r = 0; r < chunk; r += step) {
             const n = Math.min(step, chunk - r);
-            const address = enterRows(0, g0, g, offset + (i + r) * cols + j, n, cols, span);
+            const address = enterRows(0, g0, gKept, true, g, offset + (i + r) * cols + j, n, cols, span);
             const lanes = LANES + 16 * r;
             wasm.reduce(address, stride(g0, cols, span), n, span, lanes, sums, ZEROS, first, last, ROWS + 8 * r);
           }
@@ -183,6 +214,7 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
 
     measure(g, offset, rows, cols, rowFactor, rowAt, colFactor, colAt, sum) {
       const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
       let total = sum;
       for (let i = 0; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
@@ -197,7 +229,7 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
           total = before;
           for (let r = 0; r < chunk; r += step) {
             const n = Math.min(step, chunk - r);
-            const address = enterRows(0, g0, g, offset + (i + r) * cols + j, n, cols, span);
+            const address = enterRows(0, g0, gKept, true, g, offset + (i + r) * cols + j, n, cols, span);
             const lanes = LANES + 4 * r;
             const row = ROWS + 8 * r;
             total = wasm.measure(address, stride(g0, cols, span), n, span, row, factors, lanes, ZEROS, first, total);
@@ -209,7 +241,9 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
 
     apply(p, g, from, rows, cols, rowFactor, rowAt, colFactor, colAt, keep) {
       const p0 = arena.address(p);
+      const pKept = written(p0, p);
       const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
       for (let i = 0; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
         rowFactors(rowFactor, rowAt + i, chunk);
@@ -222,10 +256,10 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
           for (let r = 0; r < chunk; r += step) {
             const n = Math.min(step, chunk - r);
             const at = from + (i + r) * cols + j;
-            const gTile = enterRows(0, g0, g, at, n, cols, span);
-            const pTile = enterRows(1, p0, p, at, n, cols, span);
+            const gTile = enterRows(0, g0, gKept, false, g, at, n, cols, span);
+            const pTile = enterRows(1, p0, pKept, false, p, at, n, cols, span);
             wasm.apply(pTile, pStride, gTile, gStride, n, span, ROWS + 8 * r, factors, keep);
-            leaveRows(1, p0, p, at, n, cols, span);
+            leaveRows(pTile, p0, p, at, n, cols, span);
           }
         }
       }
@@ -233,7 +267,9 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
 
     applyMomentum(p, g, from, m, mAt, rows, cols, rowFactor, rowAt, colFactor, colAt, keep, beta1) {
       const p0 = arena.address(p);
+      const pKept = written(p0, p);
       const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
       const m0 = arena.address(m);
       for (let i = 0; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
@@ -248,13 +284,13 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
           for (let r = 0; r < chunk; r += step) {
             const n = Math.min(step, chunk - r);
             const at = (i + r) * cols + j;
-            const gTile = enterRows(0, g0, g, from + at, n, cols, span);
-            const pTile = enterRows(1, p0, p, from + at, n, cols, span);
-            const mTile = enterRows(2, m0, m, mAt + at, n, cols, span);
+            const gTile = enterRows(0, g0, gKept, false, g, from + at, n, cols, span);
+            const pTile = enterRows(1, p0, pKept, false, p, from + at, n, cols, span);
+            const mTile = enterRows(2, m0, NONE, false, m, mAt + at, n, cols, span);
             const row = ROWS + 8 * r;
             wasm.applyMomentum(pTile, pStride, gTile, gStride, mTile, mStride, n, span, row, factors, keep, beta1);
-            leaveRows(1, p0, p, from + at, n, cols, span);
-            leaveRows(2, m0, m, mAt + at, n, cols, span);
+            leaveRows(pTile, p0, p, from + at, n, cols, span);
+            leaveRows(mTile, m0, m, mAt + at, n, cols, span);
           }
         }
       }
@@ -262,49 +298,55 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
 
     measureVector(g, gAt, v, vAt, length, beta, rest, eps) {
       const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
       const v0 = arena.address(v);
       const step = g0 >= 0 && v0 >= 0 ? length : flat;
       let sum = 0;
       for (let k = 0; k < length; k += step) {
         const n = Math.min(step, length - k);
-        const gTile = enter(0, g0, g, gAt + k, n);
-        sum = wasm.measureVector(gTile, enter(3, v0, v, vAt + k, n), n, beta, rest, eps, LANES, k === 0 ? 1 : 0);
+        const gTile = enter(0, g0, gKept, true, g, gAt + k, n);
+        const vTile = enter(3, v0, NONE, false, v, vAt + k, n);
+        sum = wasm.measureVector(gTile, vTile, n, beta, rest, eps, LANES, k === 0 ? 1 : 0);
       }
       return sum;
     },
 
     applyVector(p, pAt, g, gAt, v, vAt, length, beta, rest, eps, scale, keep) {
       const p0 = arena.address(p);
+      const pKept = written(p0, p);
       const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
       const v0 = arena.address(v);
       const step = p0 >= 0 && g0 >= 0 && v0 >= 0 ? length : flat;
       for (let k = 0; k < length; k += step) {
         const n = Math.min(step, length - k);
-        const gTile = enter(0, g0, g, gAt + k, n);
-        const pTile = enter(1, p0, p, pAt + k, n);
-        const vTile = enter(3, v0, v, vAt + k, n);
+        const gTile = enter(0, g0, gKept, false, g, gAt + k, n);
+        const pTile = enter(1, p0, pKept, false, p, pAt + k, n);
+        const vTile = enter(3, v0, NONE, false, v, vAt + k, n);
         wasm.applyVector(pTile, gTile, 0, vTile, n, beta, rest, eps, scale, keep, 0);
-        leave(1, p0, p, pAt + k, n);
-        leave(3, v0, v, vAt + k, n);
+        leave(pTile, p0, p, pAt + k, n);
+        leave(vTile, v0, v, vAt + k, n);
       }
     },
 
     applyVectorMomentum(p, pAt, g, gAt, m, mAt, v, vAt, length, beta, rest, eps, scale, keep, beta1) {
       const p0 = arena.address(p);
+      const pKept = written(p0, p);
       const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
       const m0 = arena.address(m);
       const v0 = arena.address(v);
       const step = p0 >= 0 && g0 >= 0 && m0 >= 0 && v0 >= 0 ? length : flat;
       for (let k = 0; k < length; k += step) {
         const n = Math.min(step, length - k);
-        const gTile = enter(0, g0, g, gAt + k, n);
-        const pTile = enter(1, p0, p, pAt + k, n);
-        const mTile = enter(2, m0, m, mAt + k, n);
-        const vTile = enter(3, v0, v, vAt + k, n);
+        const gTile = enter(0, g0, gKept, false, g, gAt + k, n);
+        const pTile = enter(1, p0, pKept, false, p, pAt + k, n);
+        const mTile = enter(2, m0, NONE, false, m, mAt + k, n);
+        const vTile = enter(3, v0, NONE, false, v, vAt + k, n);
         wasm.applyVector(pTile, gTile, mTile, vTile, n, beta, rest, eps, scale, keep, beta1);
-        leave(1, p0, p, pAt + k, n);
-        leave(2, m0, m, mAt + k, n);
-        leave(3, v0, v, vAt + k, n);
+        leave(pTile, p0, p, pAt + k, n);
+        leave(mTile, m0, m, mAt + k, n);
+        leave(vTile, v0, v, vAt + k, n);
       }
     },
 
@@ -337,23 +379,25 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
     after: number,
   ): void {
     const p0 = arena.address(p);
+    const pKept = written(p0, p);
     const g0 = arena.address(g);
+    const gKept = keptOf(g0, g);
     const m0 = arena.address(m);
     const v0 = arena.address(v);
     const l0 = largest === null ? 0 : arena.address(largest);
     const step = p0 >= 0 && g0 >= 0 && m0 >= 0 && v0 >= 0 && l0 >= 0 ? length : flat;
     for (let k = 0; k < length; k += step) {
       const n = Math.min(step, length - k);
-      const gTile = enter(0, g0, g, gAt + k, n);
-      const pTile = enter(1, p0, p, pAt + k, n);
-      const mTile = enter(2, m0, m, at + k, n);
-      const vTile = enter(3, v0, v, at + k, n);
-      const lTile = largest === null ? 0 : enter(4, l0, largest, at + k, n);
+      const gTile = enter(0, g0, gKept, false, g, gAt + k, n);
+      const pTile = enter(1, p0, pKept, false, p, pAt + k, n);
+      const mTile = enter(2, m0, NONE, false, m, at + k, n);
+      const vTile = enter(3, v0, NONE, false, v, at + k, n);
+      const lTile = largest === null ? 0 : enter(4, l0, NONE, false, largest, at + k, n);
       wasm.adam(pTile, gTile, mTile, vTile, lTile, n, sign, rest1, beta2, rest2, scale, eps, before, after, SCRATCH);
-      leave(1, p0, p, pAt + k, n);
-      leave(2, m0, m, at + k, n);
-      leave(3, v0, v, at + k, n);
-      if (largest !== null) leave(4, l0, largest, at + k, n);
+      leave(pTile, p0, p, pAt + k, n);
+      leave(mTile, m0, m, at + k, n);
+      leave(vTile, v0, v, at + k, n);
+      if (largest !== null) leave(lTile, l0, largest, at + k, n);
     }
   }
 }

@@ -15,6 +15,7 @@ import {
   STOCHASTIC,
   type StateArray,
   setGradient,
+  WEIGH,
 } from './_tasks.ts';
 import type { NumericArray } from './dtype.ts';
 import { allocateOwn, freeOwn, type Kernels, type Owner, type Passes } from './kernels.ts';
@@ -61,9 +62,20 @@ export class Stepper {
   /** Updates the active parameters, all or none. */
   update(where: string): void {
     this.#checkArrays();
+    try {
+      this.#passes(where);
+    } finally {
+      this.#kernels.forget?.();
+    }
+  }
+
+  #passes(where: string): void {
+    const kernels = this.#kernels;
     let skip = false;
     for (const slot of this.#active) {
       this.#prepareFirst(slot);
+      if (slot.task.scalars[WEIGH] === 1) kernels.keep?.(slot.task.p);
+      kernels.keep?.(slot.task.g);
       this.#engine.run(slot.task, 0);
       skip = this.#refuses(where, slot) || skip;
     }
@@ -71,6 +83,7 @@ export class Stepper {
     for (const slot of this.#active) {
       this.#formula.bind(slot, this.#stateOf);
       this.#advance(slot);
+      kernels.keep?.(slot.task.g);
       for (let pass = 1; pass < this.#formula.passes; pass++) {
         this.#formula.prepare(slot, pass);
         this.#engine.run(slot.task, pass);

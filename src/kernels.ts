@@ -8,6 +8,7 @@ import * as loops32 from './_loops.ts';
 import * as loops16 from './_loops16.ts';
 import * as loops64 from './_loops64.ts';
 import type { Scratch, Task } from './_tasks.ts';
+import type { NumericArray } from './dtype.ts';
 import { narrowBfloat16, narrowFloat16, numberTable, widenBfloat16, widenFloat16 } from './low-precision.ts';
 
 /** The loops for one array type; their meaning, arguments and order of summation are those of `_loops.ts`. */
@@ -62,6 +63,10 @@ export interface Kernels {
   readonly float64: Loops64;
   /** @internal */
   readonly sixteen: LoopsSixteen;
+  /** From here to `forget` nobody but the loops writes to this array: a copy of it may be kept from pass to pass. @internal */
+  keep?(array: NumericArray): void;
+  /** The end of what `keep` said. @internal */
+  forget?(): void;
   /** Scratch memory of a task; default `new Float64Array`. @internal */
   readonly scratch?: Scratch;
   /** Where `stepAsync` spreads its work. Default: it is done at once. @internal */

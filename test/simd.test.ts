@@ -3,6 +3,7 @@ import {
   Adafactor,
   AdamW,
   type DType,
+  type Kernels,
   type NumericArray,
   type Optimizer,
   Parameter,
@@ -546,6 +547,82 @@ describe('simdKernels', () => {
       },
     });
     expect(make).toThrow(/the system gives no memory of \d+ bytes; ask for less with arenaBytes/);
+  });
+});
+
+describe('copies that are kept through a step', () => {
+  /** Small and large ones, some that are not kept, and more than there is room for. */
+  const shapes = [[64, 64], [40, 300], [3, 9001], [5000], [2, 3, 700], [90, 1100], [300, 600], [7]];
+  const formulas: Record<string, (parameters: Parameter[], options: { kernels?: Kernels }) => Optimizer> = {
+    Adafactor: (parameters, options) => new Adafactor(parameters, options),
+    'Adafactor with momentum': (parameters, options) => new Adafactor(parameters, { beta1: 0.9, ...options }),
+    AdamW: (parameters, options) => new AdamW(parameters, options),
+    AMSGrad: (parameters, options) => new AdamW(parameters, { amsgrad: true, ...options }),
+  };
+
+  /** The weights' bits after each of some steps; gradients are the same arrays in every step, with other numbers. */
+  function course(formula: string, make: () => [Parameter[], NumericArray[]], own: boolean): string[][] {
+    const [parameters, gradients] = make();
+    const optimizer = formulas[formula]!(parameters, own ? { kernels: simdKernels({ arenaBytes: 0 }) } : {});
+    const course: string[][] = [];
+    for (let step = 0; step < 3; step++) {
+      const last = gradients.at(-1)!;
+      const first = last[0]!;
+      const give = (): void =>
+        parameters.forEach((parameter, i) => {
+          parameter.grad = gradients[i]!;
+        });
+      // A step that is refused leaves no copy behind.
+      last[0] = arrayOfDtype(parameters[0]!.dtype, Float64Array.of(Number.NaN))[0]!;
+      give();
+      expect(() => optimizer.step()).toThrow(/NaN/);
+      last[0] = first;
+      for (const gradient of gradients) gradient.reverse();
+      give();
+      optimizer.step();
+      course.push(weightBits(parameters));
+    }
+    return course;
+  }
+
+  it.each(Object.keys(formulas).flatMap((formula) => dtypes.map((dtype) => [formula, dtype] as const)))(
+    '%s, %s: the bits of the TypeScript loops',
+    (formula, dtype) => {
+      const make = (): [Parameter[], NumericArray[]] => {
+        const random = randomNumbers(7);
+        const array = (shape: number[]): NumericArray =>
+          randomArray(
+            dtype,
+            shape.reduce((a, b) => a * b),
+            random,
+          );
+        return [shapes.map((shape) => new Parameter(array(shape), shape, { dtype })), shapes.map(array)];
+      };
+      expect(course(formula, make, true)).toEqual(course(formula, make, false));
+    },
+  );
+
+  it.each(Object.keys(formulas))('%s: gradients that are, or overlap, other weights', (formula) => {
+    const make = (): [Parameter[], NumericArray[]] => {
+      const whole = randomArray('float32', 4 * 4096, randomNumbers(8));
+      const at = (k: number): NumericArray => whole.subarray(k, k + 4096);
+      const parameters = [0, 4096, 2 * 4096, 3 * 4096].map((k) => new Parameter(at(k), [64, 64]));
+      return [parameters, [parameters[1]!.data, at(0), at(2000), parameters[0]!.data]];
+    };
+    expect(course(formula, make, true)).toEqual(course(formula, make, false));
+  });
+
+  it('are not taken for arrays that loops are called with later', () => {
+    const k = simdKernels({ arenaBytes: 0 });
+    const data = new Float32Array(4096).fill(1);
+    const gradient = new Float32Array(4096).fill(1);
+    const parameter = new Parameter(data, [64, 64]);
+    parameter.grad = gradient;
+    new Adafactor([parameter], { kernels: k }).step();
+    data.fill(2);
+    gradient.fill(3);
+    expect(k.float32.sumSquares(data, 0, 4096)).toBe(4 * 4096);
+    expect(k.float32.sumSquares(gradient, 0, 4096)).toBe(9 * 4096);
   });
 });
 
