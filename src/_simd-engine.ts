@@ -115,5 +115,6 @@ function wasmLoops(exports: Record<string, (...args: number[]) => number>, bits:
     measureVector: exports[`measureVector${bits}`]!,
     applyVector: exports[`applyVector${bits}`]!,
     adam: exports[`adam${bits}`]!,
+    nonFinite: exports[`nonFinite${bits}`],
   };
 }

@@ -299,7 +299,7 @@ export class Engine {
     for (let k = 0; k < count; k += strip) {
       const n = Math.min(strip, count - k);
       if (pass === 0) {
-        sum += task.scalars[CHECK] === 1 ? this.#flatSquares(task, from + k, n, false) : 0;
+        sum += task.scalars[CHECK] === 1 ? this.#flatCheck(task, from + k, n) : 0;
         weight += task.scalars[WEIGH] === 1 ? this.#flatSquares(task, from + k, n, true) : 0;
       } else if (task.kind === 'adam') this.#adamStrip(task, from + k, n);
       else if (pass === 1) sum += this.#measureStrip(task, from + k, n);
@@ -314,6 +314,14 @@ export class Engine {
     if (lookUp !== null) return lookUp.loops.sumSquares(lookUp.bits, at, n, lookUp.table);
     const x = ofWeights ? this.#weights(task, at, n) : this.#gradient(task, at, n);
     return this.#loops(task).sumSquares(x, x === (ofWeights ? task.p : task.g) ? at : 0, n);
+  }
+
+  /** The sum of G², or 0 or NaN: all that is asked of it is whether it is finite. */
+  #flatCheck(task: Task, at: number, n: number): number {
+    const { nonFinite } = this.#loops(task);
+    if (nonFinite === undefined) return this.#flatSquares(task, at, n, false);
+    const g = this.#gradient(task, at, n);
+    return nonFinite(g, g === task.g ? at : 0, n);
   }
 
   #measureStrip(task: Task, at: number, n: number): number {

@@ -12,7 +12,10 @@ import type { NumericArray } from './dtype.ts';
 import { narrowBfloat16, narrowFloat16, numberTable, widenBfloat16, widenFloat16 } from './low-precision.ts';
 
 /** The loops for one array type; their meaning, arguments and order of summation are those of `_loops.ts`. */
-export type Loops32 = typeof loops32;
+export type Loops32 = typeof loops32 & {
+  /** 0 when `length` numbers from `offset` are finite, else NaN; absent where it is not faster than {@link loops32.sumSquares}. */
+  readonly nonFinite?: ((x: Float32Array, offset: number, length: number) => number) | undefined;
+};
 /** {@link Loops32} for Float64Array. */
 export type Loops64 = typeof loops64;
 

@@ -28,7 +28,10 @@ export interface SimdOptions {
 }
 
 const DEFAULT_ARENA = 64 * 2 ** 20;
-/** Bytes for copies that are kept through a step. */
+/**
+ * Bytes for copies that are kept through a step: copied Adafactor steps of 128² to 300² take an eighth less, of 64² and 362² a thirtieth (Node 20.20). With 4 MiB
+ * 1024² would gain a tenth, but 512², whose arrays and copies no longer fit into the second cache (2 MiB), would lose as much.
+ */
 const COPIES = 2 ** 20;
 /** Where the arena begins. */
 const FIXED = RESERVED + COPIES;

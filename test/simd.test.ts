@@ -187,6 +187,26 @@ describe.each(Object.keys(calls))('the loop %s has the bits of the TypeScript lo
   });
 });
 
+it('finds whatever is not finite, wherever it is', () => {
+  const { nonFinite } = kernels.float32;
+  for (const place of PLACES) {
+    for (const length of [0, 1, 15, 16, 100, 20_001, 270_001]) {
+      const { array, free } = placed('float32', new Float32Array(length + 2).fill(3.4e38), place);
+      array[0] = array[length + 1] = Number.NaN;
+      expect(nonFinite!(array, 1, length)).toBe(0);
+      for (const at of [0, 14, 15, 16, 17, length >> 1, length - 1]) {
+        if (at < 0 || at >= length) continue;
+        const before = array[1 + at]!;
+        array[1 + at] = at % 3 === 0 ? Number.NaN : at % 3 === 1 ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
+        expect(nonFinite!(array, 1, length)).toBeNaN();
+        array[1 + at] = before;
+      }
+      free();
+    }
+  }
+  expect((kernels.float64 as unknown as Loops32).nonFinite).toBeUndefined();
+});
+
 it('sums of squares of a range so long that it is touched ahead', () => {
   for (const dtype of ['float32', 'float64'] as const) {
     compare('sumSquares', dtype, 1, 270_001, 5, false, Array<Place>(5).fill('its memory'));
