@@ -29,9 +29,11 @@ export class Arena {
   readonly #freed = new WeakSet<FloatArray>();
   /** Arrays (or views of them) found live since the last `free`: one look-up instead of a search per call. */
   #known = new WeakSet<FloatArray>();
-  /** The last two of them: a loop works on a few arrays, and a comparison costs less than a look-up (20 ns). */
+  /** The last two of them and their addresses: a loop works on few arrays, and comparisons cost less than a look-up (20 ns) and two getters (12 ns each). */
   #last: FloatArray | null = null;
+  #lastAt = 0;
   #before: FloatArray | null = null;
+  #beforeAt = 0;
 
   constructor(owner: string, buffer: ArrayBuffer, start: number, bytes: number, trusted = false) {
     this.#owner = owner;
@@ -119,10 +121,15 @@ export class Arena {
 
   /** Whether the array is in this memory. Throws when it is but was freed: something else may live there now. */
   holds(array: FloatArray): boolean {
-    if (array === this.#last || array === this.#before) return true;
-    if (array.buffer !== this.buffer) return false;
-    if (this.#trusted) return true;
-    if (!this.#known.has(array)) {
+    return this.address(array) >= 0;
+  }
+
+  /** Where the array is in this memory, -1 when it is elsewhere. Throws as {@link Arena.holds}. */
+  address(array: FloatArray): number {
+    if (array === this.#last) return this.#lastAt;
+    if (array === this.#before) return this.#beforeAt;
+    if (array.buffer !== this.buffer) return -1;
+    if (!this.#trusted && !this.#known.has(array)) {
       if (!this.#isLive(array)) {
         throw new Error(
           `${this.#owner}: ${show(array)} was freed and is still in use; free an array after its last step, or make a new Parameter with a new array`,
@@ -131,8 +138,10 @@ export class Arena {
       this.#known.add(array);
     }
     this.#before = this.#last;
+    this.#beforeAt = this.#lastAt;
     this.#last = array;
-    return true;
+    this.#lastAt = array.byteOffset;
+    return this.#lastAt;
   }
 
   /** An allocated array itself, or a view inside one. */

@@ -4,6 +4,7 @@
  */
 import type { Arena } from './_arena.ts';
 import { simdBytes } from './_simd-bytes.ts';
+import { Copies } from './_simd-copies.ts';
 import { simdLoops, type WasmLoops } from './_simd-loops.ts';
 import { simdSixteen, type WasmSixteen } from './_simd-sixteen.ts';
 import type { Kernels, Loops64 } from './kernels.ts';
@@ -20,7 +21,7 @@ interface WebAssemblyApi {
   readonly Instance: new (
     module: object,
     imports: { env: { memory: object } },
-  ) => { readonly exports: Record<string, (...args: number[]) => void> };
+  ) => { readonly exports: Record<string, (...args: number[]) => number> };
   validate(bytes: Uint8Array): boolean;
 }
 
@@ -88,22 +89,23 @@ export function makeMemory(where: string, pages: number, shared: boolean): WasmM
   }
 }
 
-/** The loops on a memory, with their fixed places from `base`. {@link compileSimd} comes first. */
+/** The loops on a memory, with their fixed places from `base`; where `copies` are kept, none unless said. {@link compileSimd} comes first. */
 export function simdEngine(
   memory: WasmMemory,
   arena: Arena,
   base: number,
   shared: boolean,
+  copies: Copies = new Copies(0, 0),
 ): Pick<Kernels, 'float32' | 'float64' | 'sixteen'> {
   const { exports } = new (webAssembly()!.Instance)(compiled[shared ? 'shared' : 'private']!, { env: { memory } });
   return {
-    float32: simdLoops(arena, wasmLoops(exports, '32'), 4, base),
-    float64: simdLoops(arena, wasmLoops(exports, '64'), 8, base) as unknown as Loops64,
+    float32: simdLoops(arena, copies, wasmLoops(exports, '32'), 4, base),
+    float64: simdLoops(arena, copies, wasmLoops(exports, '64'), 8, base) as unknown as Loops64,
     sixteen: simdSixteen(arena.buffer, exports as unknown as WasmSixteen, base),
   };
 }
 
-function wasmLoops(exports: Record<string, (...args: number[]) => void>, bits: '32' | '64'): WasmLoops {
+function wasmLoops(exports: Record<string, (...args: number[]) => number>, bits: '32' | '64'): WasmLoops {
   return {
     reduce: exports[`reduce${bits}`]!,
     measure: exports[`measure${bits}`]!,
@@ -113,5 +115,6 @@ function wasmLoops(exports: Record<string, (...args: number[]) => void>, bits: '
     measureVector: exports[`measureVector${bits}`]!,
     applyVector: exports[`applyVector${bits}`]!,
     adam: exports[`adam${bits}`]!,
+    nonFinite: exports[`nonFinite${bits}`],
   };
 }

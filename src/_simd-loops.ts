@@ -6,25 +6,31 @@
  * sum: a row's two lanes are carried from span to span, columns are added from the top row down.
  */
 import type { Arena } from './_arena.ts';
+import { type Copies, type Copy, NONE } from './_simd-copies.ts';
 import type { Loops32 } from './kernels.ts';
 
 /** What `assembly/index.ts` exports, for one array type; its arguments are said there. */
 export interface WasmLoops {
   readonly reduce: (...args: number[]) => void;
-  readonly measure: (...args: number[]) => void;
+  readonly measure: (...args: number[]) => number;
   readonly apply: (...args: number[]) => void;
   readonly applyMomentum: (...args: number[]) => void;
-  readonly sumSquares: (...args: number[]) => void;
-  readonly measureVector: (...args: number[]) => void;
+  readonly sumSquares: (...args: number[]) => number;
+  readonly measureVector: (...args: number[]) => number;
   readonly applyVector: (...args: number[]) => void;
   readonly adam: (...args: number[]) => void;
+  /** Not for float64, where a square can be infinite. */
+  readonly nonFinite: ((...args: number[]) => number) | undefined;
 }
 
 /** Columns of a span, at most. */
 const SPAN = 8192;
 /** Rows of a chunk, at most; a multiple of 4. */
 const CHUNK = 1024;
-/** Bytes of a tile, unless four rows have more: still in the cache when worked on. 16 KiB made a copied Adafactor step of 2048² 6 % slower, 64 and 128 KiB no faster (Node 20.20). */
+/**
+ * Bytes of a tile, unless four rows have more: still in the cache when worked on. 16 KiB made a copied Adafactor step of 2048² 6 % slower, 64 and 128 KiB no faster
+ * (Node 20.20); on another processor 16 and 64 KiB gave the same, 8 KiB took 6 % longer at 1024². Tiles that do not lie a multiple of 4 KiB apart: no faster.
+ */
 const TILE = 32768;
 
 /** The fixed places of one instance, by their byte distance from its base; 0 is none of them. */
@@ -43,8 +49,8 @@ export const RESERVED: number = Math.ceil((TILES_AT + 5 * TILE_ROOM) / 65536) * 
 /** Float64 arrays go where the types say Float32Array: all loops have one shape. */
 type Floats = Float32Array;
 
-/** Less than this many numbers are copied one by one: a subarray costs about 100 ns. */
-const FEW = 48;
+/** Less than this many numbers are copied one by one. */
+const FEW = 32;
 
 function copy(from: Floats, fromAt: number, to: Floats, toAt: number, length: number): void {
   if (length < FEW) for (let k = 0; k < length; k++) to[toAt + k] = from[fromAt + k]!;
@@ -52,7 +58,7 @@ function copy(from: Floats, fromAt: number, to: Floats, toAt: number, length: nu
 }
 
 /** The loops over arrays with `width` bytes per element, with their fixed places from `base`. */
-export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: number): Loops32 {
+export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 4 | 8, base: number): Loops32 {
   const { buffer } = arena;
   const ZEROS = base + ZEROS_AT;
   const COLUMNS = base + COLUMNS_AT;
@@ -62,41 +68,85 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
   const TILES = base + TILES_AT;
   const doubles = new Float64Array(buffer);
   const memory = (width === 4 ? new Float32Array(buffer) : doubles) as Floats;
-  const lanesAt = LANES / 8;
+  const PLACE = base + PLACE_AT;
   const rowsAt = ROWS / 8;
+  const { nonFinite } = wasm;
 
-  /** Address of `length` elements from `at`: where they are, or the tile `which` with a copy of them. */
-  function enter(which: number, array: Floats, at: number, length: number): number {
-    if (arena.holds(array)) return array.byteOffset + at * width;
-    const address = TILES + which * TILE_ROOM;
-    copy(array, at, memory, address / width, length);
-    return address;
+  /**
+   * Address of `length` elements from `at`: in the array at `address`, or in its copy, which is added to where the caller `fills` it, or in the tile `which`.
+   */
+  function enter(
+    which: number,
+    address: number,
+    kept: Copy,
+    fills: boolean,
+    array: Floats,
+    at: number,
+    length: number,
+  ): number {
+    if (address >= 0) return address + at * width;
+    if (at + length <= kept.filled) return kept.address + at * width;
+    let place = TILES + which * TILE_ROOM;
+    if (fills && at === kept.filled) {
+      place = kept.address + at * width;
+      kept.filled += length;
+    }
+    copy(array, at, memory, place / width, length);
+    return place;
   }
 
-  /** Puts a tile's elements back where they came from. */
-  function leave(which: number, array: Floats, at: number, length: number): void {
-    if (array.buffer !== buffer) copy(memory, (TILES + which * TILE_ROOM) / width, array, at, length);
+  /** Puts elements back from the `place` where they were worked on. */
+  function leave(place: number, address: number, array: Floats, at: number, length: number): void {
+    if (address < 0) copy(memory, place / width, array, at, length);
   }
 
   /** {@link enter} for `span` columns of `rows` rows. */
-  function enterRows(which: number, array: Floats, at: number, rows: number, cols: number, span: number): number {
-    if (arena.holds(array)) return array.byteOffset + at * width;
-    const address = TILES + which * TILE_ROOM;
-    if (span === cols) copy(array, at, memory, address / width, rows * span);
-    else for (let i = 0; i < rows; i++) copy(array, at + i * cols, memory, address / width + i * span, span);
-    return address;
+  function enterRows(
+    which: number,
+    address: number,
+    kept: Copy,
+    fills: boolean,
+    array: Floats,
+    at: number,
+    rows: number,
+    cols: number,
+    span: number,
+  ): number {
+    if (address >= 0 || span === cols) return enter(which, address, kept, fills, array, at, rows * span);
+    const tile = TILES + which * TILE_ROOM;
+    for (let i = 0; i < rows; i++) copy(array, at + i * cols, memory, tile / width + i * span, span);
+    return tile;
   }
 
-  function leaveRows(which: number, array: Floats, at: number, rows: number, cols: number, span: number): void {
-    if (array.buffer === buffer) return;
-    const from = (TILES + which * TILE_ROOM) / width;
+  function leaveRows(
+    place: number,
+    address: number,
+    array: Floats,
+    at: number,
+    rows: number,
+    cols: number,
+    span: number,
+  ): void {
+    if (address >= 0) return;
+    const from = place / width;
     if (span === cols) copy(memory, from, array, at, rows * span);
     else for (let i = 0; i < rows; i++) copy(memory, from + i * span, array, at + i * cols, span);
   }
 
+  /** The copy of an array. */
+  function keptOf(address: number, array: Floats): Copy {
+    return address < 0 ? copies.of(array) : NONE;
+  }
+
+  /** The copy of an array that is about to be written to. */
+  function written(address: number, array: Floats): Copy {
+    if (address < 0) copies.writes(array);
+    return keptOf(address, array);
+  }
+
   /** Bytes from row to row: in the array itself, or in its tile. */
-  function stride(array: Floats, cols: number, span: number): number {
-    return (array.buffer === buffer ? cols : span) * width;
+  function stride(address: number, cols: number, span: number): number {
+    return (address < 0 ? span : cols) * width;
   }
 
   /** Rows at a time: all when nothing is copied. */
@@ -106,7 +156,7 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
 
   /** Address of a span of column sums or factors. */
   function columns(array: Float64Array, at: number, length: number): number {
-    if (arena.holds(array)) return array.byteOffset + 8 * at;
+    if (array.buffer === buffer) return arena.address(array) + 8 * at;
     copy(array as unknown as Floats, at, doubles as unknown as Floats, COLUMNS / 8, length);
     return COLUMNS;
   }
@@ -117,15 +167,16 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
     doubles[rowsAt + rows] = doubles[rowsAt + rows + 1] = doubles[rowsAt + rows + 2] = 0;
   }
 
-  /** The eight lanes of a flat sum, joined. */
-  function joined(): number {
-    const l = lanesAt;
-    return (
-      doubles[l]! +
-      doubles[l + 1]! +
-      (doubles[l + 2]! + doubles[l + 3]!) +
-      (doubles[l + 4]! + doubles[l + 5]! + (doubles[l + 6]! + doubles[l + 7]!))
-    );
+  /** Row sums of a chunk and column sums of a span, out of their places. A view is kept, as the next matrix often has the same shape. */
+  let rowView = doubles.subarray(rowsAt, rowsAt);
+  let columnView = rowView;
+  function leaveRowSums(array: Float64Array, at: number, length: number): void {
+    if (rowView.length !== length) rowView = doubles.subarray(rowsAt, rowsAt + length);
+    array.set(rowView, at);
+  }
+  function leaveColumnSums(array: Float64Array, at: number, length: number): void {
+    if (columnView.length !== length) columnView = doubles.subarray(COLUMNS / 8, COLUMNS / 8 + length);
+    array.set(columnView, at);
   }
 
   /** Elements at a time of flat ranges: a multiple of 8; all when nothing is copied. */
@@ -133,143 +184,189 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
 
   return {
     sumSquares(x, offset, length) {
-      const step = arena.holds(x) ? length : flat;
-      doubles.fill(0, lanesAt, lanesAt + 8);
+      const x0 = arena.address(x);
+      const kept = keptOf(x0, x);
+      const step = x0 >= 0 ? length : flat;
+      let sum = 0;
       for (let k = 0; k < length; k += step) {
         const n = Math.min(step, length - k);
-        wasm.sumSquares(enter(0, x, offset + k, n), n, LANES);
+        sum = wasm.sumSquares(enter(0, x0, kept, true, x, offset + k, n), n, LANES, k === 0 ? 1 : 0);
       }
-      return joined();
+      return sum;
     },
 
+    nonFinite:
+      nonFinite &&
+      ((x, offset, length) => {
+        const x0 = arena.address(x);
+        const kept = keptOf(x0, x);
+        const step = x0 >= 0 ? length : flat;
+        for (let k = 0; k < length; k += step) {
+          const n = Math.min(step, length - k);
+          if (nonFinite(enter(0, x0, kept, true, x, offset + k, n), n, PLACE) !== 0) return Number.NaN;
+        }
+        return 0;
+      }),
+
     reduce(g, offset, rows, cols, rowSums, rowAt, colSums, colAt) {
-      const inside = arena.holds(g);
+      const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
       for (let i = 0; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
-        doubles.fill(0, lanesAt, lanesAt + 2 * chunk);
+        if (cols === 0) doubles.fill(0, rowsAt, rowsAt + chunk);
         for (let j = 0; j < cols; j += SPAN) {
           const span = Math.min(SPAN, cols - j);
-          const step = rowsOfTile(inside, span);
+          const step = rowsOfTile(g0 >= 0, span);
+          const first = j === 0 ? 1 : 0;
+          const last = j + span === cols ? 1 : 0;
           const sums = columns(colSums, colAt + j, span);
           for (let r = 0; r < chunk; r += step) {
             const n = Math.min(step, chunk - r);
-            const address = enterRows(0, g, offset + (i + r) * cols + j, n, cols, span);
-            wasm.reduce(address, stride(g, cols, span), n, span, LANES + 16 * r, sums, ZEROS);
+            const address = enterRows(0, g0, gKept, true, g, offset + (i + r) * cols + j, n, cols, span);
+            const lanes = LANES + 16 * r;
+            wasm.reduce(address, stride(g0, cols, span), n, span, lanes, sums, ZEROS, first, last, ROWS + 8 * r);
           }
-          if (sums === COLUMNS) {
-            copy(doubles as unknown as Floats, COLUMNS / 8, colSums as unknown as Floats, colAt + j, span);
-          }
+          if (sums === COLUMNS) leaveColumnSums(colSums, colAt + j, span);
         }
-        for (let r = 0; r < chunk; r++) {
-          rowSums[rowAt + i + r] = doubles[lanesAt + 2 * r]! + doubles[lanesAt + 2 * r + 1]!;
-        }
+        leaveRowSums(rowSums, rowAt + i, chunk);
       }
     },
 
     measure(g, offset, rows, cols, rowFactor, rowAt, colFactor, colAt, sum) {
-      const inside = arena.holds(g);
+      const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
       let total = sum;
       for (let i = 0; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
-        const groups = Math.ceil(chunk / 4);
         rowFactors(rowFactor, rowAt + i, chunk);
-        doubles.fill(0, lanesAt, lanesAt + 2 * groups);
+        const before = total;
         for (let j = 0; j < cols; j += SPAN) {
           const span = Math.min(SPAN, cols - j);
-          const step = rowsOfTile(inside, span);
+          const step = rowsOfTile(g0 >= 0, span);
+          const first = j === 0 ? 1 : 0;
           const factors = columns(colFactor, colAt + j, span);
+          // Groups' sums are whole after the last span: what earlier ones add is dropped.
+          total = before;
           for (let r = 0; r < chunk; r += step) {
             const n = Math.min(step, chunk - r);
-            const address = enterRows(0, g, offset + (i + r) * cols + j, n, cols, span);
-            wasm.measure(address, stride(g, cols, span), n, span, ROWS + 8 * r, factors, LANES + 4 * r, ZEROS);
+            const address = enterRows(0, g0, gKept, true, g, offset + (i + r) * cols + j, n, cols, span);
+            const lanes = LANES + 4 * r;
+            const row = ROWS + 8 * r;
+            total = wasm.measure(address, stride(g0, cols, span), n, span, row, factors, lanes, ZEROS, first, total);
           }
         }
-        for (let k = 0; k < groups; k++) total += doubles[lanesAt + 2 * k]! + doubles[lanesAt + 2 * k + 1]!;
       }
       return total;
     },
 
     apply(p, g, from, rows, cols, rowFactor, rowAt, colFactor, colAt, keep) {
-      const inside = arena.holds(p) && arena.holds(g);
+      const p0 = arena.address(p);
+      const pKept = written(p0, p);
+      const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
       for (let i = 0; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
         rowFactors(rowFactor, rowAt + i, chunk);
         for (let j = 0; j < cols; j += SPAN) {
           const span = Math.min(SPAN, cols - j);
-          const step = rowsOfTile(inside, span);
+          const step = rowsOfTile(p0 >= 0 && g0 >= 0, span);
           const factors = columns(colFactor, colAt + j, span);
+          const pStride = stride(p0, cols, span);
+          const gStride = stride(g0, cols, span);
           for (let r = 0; r < chunk; r += step) {
             const n = Math.min(step, chunk - r);
-            const at = (i + r) * cols + j;
-            const g0 = enterRows(0, g, from + at, n, cols, span);
-            const p0 = enterRows(1, p, from + at, n, cols, span);
-            wasm.apply(p0, stride(p, cols, span), g0, stride(g, cols, span), n, span, ROWS + 8 * r, factors, keep);
-            leaveRows(1, p, from + at, n, cols, span);
+            const at = from + (i + r) * cols + j;
+            const gTile = enterRows(0, g0, gKept, false, g, at, n, cols, span);
+            const pTile = enterRows(1, p0, pKept, false, p, at, n, cols, span);
+            wasm.apply(pTile, pStride, gTile, gStride, n, span, ROWS + 8 * r, factors, keep);
+            leaveRows(pTile, p0, p, at, n, cols, span);
           }
         }
       }
     },
 
     applyMomentum(p, g, from, m, mAt, rows, cols, rowFactor, rowAt, colFactor, colAt, keep, beta1) {
-      const inside = arena.holds(p) && arena.holds(g) && arena.holds(m);
+      const p0 = arena.address(p);
+      const pKept = written(p0, p);
+      const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
+      const m0 = arena.address(m);
       for (let i = 0; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
         rowFactors(rowFactor, rowAt + i, chunk);
         for (let j = 0; j < cols; j += SPAN) {
           const span = Math.min(SPAN, cols - j);
-          const step = rowsOfTile(inside, span);
+          const step = rowsOfTile(p0 >= 0 && g0 >= 0 && m0 >= 0, span);
           const factors = columns(colFactor, colAt + j, span);
-          const strides = [stride(p, cols, span), stride(g, cols, span), stride(m, cols, span)] as const;
+          const pStride = stride(p0, cols, span);
+          const gStride = stride(g0, cols, span);
+          const mStride = stride(m0, cols, span);
           for (let r = 0; r < chunk; r += step) {
             const n = Math.min(step, chunk - r);
             const at = (i + r) * cols + j;
-            const g0 = enterRows(0, g, from + at, n, cols, span);
-            const p0 = enterRows(1, p, from + at, n, cols, span);
-            const m0 = enterRows(2, m, mAt + at, n, cols, span);
+            const gTile = enterRows(0, g0, gKept, false, g, from + at, n, cols, span);
+            const pTile = enterRows(1, p0, pKept, false, p, from + at, n, cols, span);
+            const mTile = enterRows(2, m0, NONE, false, m, mAt + at, n, cols, span);
             const row = ROWS + 8 * r;
-            wasm.applyMomentum(p0, strides[0], g0, strides[1], m0, strides[2], n, span, row, factors, keep, beta1);
-            leaveRows(1, p, from + at, n, cols, span);
-            leaveRows(2, m, mAt + at, n, cols, span);
+            wasm.applyMomentum(pTile, pStride, gTile, gStride, mTile, mStride, n, span, row, factors, keep, beta1);
+            leaveRows(pTile, p0, p, from + at, n, cols, span);
+            leaveRows(mTile, m0, m, mAt + at, n, cols, span);
           }
         }
       }
     },
 
     measureVector(g, gAt, v, vAt, length, beta, rest, eps) {
-      const step = arena.holds(g) && arena.holds(v) ? length : flat;
-      doubles.fill(0, lanesAt, lanesAt + 8);
+      const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
+      const v0 = arena.address(v);
+      const step = g0 >= 0 && v0 >= 0 ? length : flat;
+      let sum = 0;
       for (let k = 0; k < length; k += step) {
         const n = Math.min(step, length - k);
-        wasm.measureVector(enter(0, g, gAt + k, n), enter(3, v, vAt + k, n), n, beta, rest, eps, LANES);
+        const gTile = enter(0, g0, gKept, true, g, gAt + k, n);
+        const vTile = enter(3, v0, NONE, false, v, vAt + k, n);
+        sum = wasm.measureVector(gTile, vTile, n, beta, rest, eps, LANES, k === 0 ? 1 : 0);
       }
-      return joined();
+      return sum;
     },
 
     applyVector(p, pAt, g, gAt, v, vAt, length, beta, rest, eps, scale, keep) {
-      const step = arena.holds(p) && arena.holds(g) && arena.holds(v) ? length : flat;
+      const p0 = arena.address(p);
+      const pKept = written(p0, p);
+      const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
+      const v0 = arena.address(v);
+      const step = p0 >= 0 && g0 >= 0 && v0 >= 0 ? length : flat;
       for (let k = 0; k < length; k += step) {
         const n = Math.min(step, length - k);
-        const g0 = enter(0, g, gAt + k, n);
-        const p0 = enter(1, p, pAt + k, n);
-        const v0 = enter(3, v, vAt + k, n);
-        wasm.applyVector(p0, g0, 0, v0, n, beta, rest, eps, scale, keep, 0);
-        leave(1, p, pAt + k, n);
-        leave(3, v, vAt + k, n);
+        const gTile = enter(0, g0, gKept, false, g, gAt + k, n);
+        const pTile = enter(1, p0, pKept, false, p, pAt + k, n);
+        const vTile = enter(3, v0, NONE, false, v, vAt + k, n);
+        wasm.applyVector(pTile, gTile, 0, vTile, n, beta, rest, eps, scale, keep, 0);
+        leave(pTile, p0, p, pAt + k, n);
+        leave(vTile, v0, v, vAt + k, n);
       }
     },
 
     applyVectorMomentum(p, pAt, g, gAt, m, mAt, v, vAt, length, beta, rest, eps, scale, keep, beta1) {
-      const step = arena.holds(p) && arena.holds(g) && arena.holds(m) && arena.holds(v) ? length : flat;
+      const p0 = arena.address(p);
+      const pKept = written(p0, p);
+      const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
+      const m0 = arena.address(m);
+      const v0 = arena.address(v);
+      const step = p0 >= 0 && g0 >= 0 && m0 >= 0 && v0 >= 0 ? length : flat;
       for (let k = 0; k < length; k += step) {
         const n = Math.min(step, length - k);
-        const g0 = enter(0, g, gAt + k, n);
-        const p0 = enter(1, p, pAt + k, n);
-        const m0 = enter(2, m, mAt + k, n);
-        const v0 = enter(3, v, vAt + k, n);
-        wasm.applyVector(p0, g0, m0, v0, n, beta, rest, eps, scale, keep, beta1);
-        leave(1, p, pAt + k, n);
-        leave(2, m, mAt + k, n);
-        leave(3, v, vAt + k, n);
+        const gTile = enter(0, g0, gKept, false, g, gAt + k, n);
+        const pTile = enter(1, p0, pKept, false, p, pAt + k, n);
+        const mTile = enter(2, m0, NONE, false, m, mAt + k, n);
+        const vTile = enter(3, v0, NONE, false, v, vAt + k, n);
+        wasm.applyVector(pTile, gTile, mTile, vTile, n, beta, rest, eps, scale, keep, beta1);
+        leave(pTile, p0, p, pAt + k, n);
+        leave(mTile, m0, m, mAt + k, n);
+        leave(vTile, v0, v, vAt + k, n);
       }
     },
 
@@ -301,25 +398,26 @@ export function simdLoops(arena: Arena, wasm: WasmLoops, width: 4 | 8, base: num
     before: number,
     after: number,
   ): void {
-    const inside =
-      arena.holds(p) &&
-      arena.holds(g) &&
-      arena.holds(m) &&
-      arena.holds(v) &&
-      (largest === null || arena.holds(largest));
-    const step = inside ? length : flat;
+    const p0 = arena.address(p);
+    const pKept = written(p0, p);
+    const g0 = arena.address(g);
+    const gKept = keptOf(g0, g);
+    const m0 = arena.address(m);
+    const v0 = arena.address(v);
+    const l0 = largest === null ? 0 : arena.address(largest);
+    const step = p0 >= 0 && g0 >= 0 && m0 >= 0 && v0 >= 0 && l0 >= 0 ? length : flat;
     for (let k = 0; k < length; k += step) {
       const n = Math.min(step, length - k);
-      const g0 = enter(0, g, gAt + k, n);
-      const p0 = enter(1, p, pAt + k, n);
-      const m0 = enter(2, m, at + k, n);
-      const v0 = enter(3, v, at + k, n);
-      const l0 = largest === null ? 0 : enter(4, largest, at + k, n);
-      wasm.adam(p0, g0, m0, v0, l0, n, sign, rest1, beta2, rest2, scale, eps, before, after, SCRATCH);
-      leave(1, p, pAt + k, n);
-      leave(2, m, at + k, n);
-      leave(3, v, at + k, n);
-      if (largest !== null) leave(4, largest, at + k, n);
+      const gTile = enter(0, g0, gKept, false, g, gAt + k, n);
+      const pTile = enter(1, p0, pKept, false, p, pAt + k, n);
+      const mTile = enter(2, m0, NONE, false, m, at + k, n);
+      const vTile = enter(3, v0, NONE, false, v, at + k, n);
+      const lTile = largest === null ? 0 : enter(4, l0, NONE, false, largest, at + k, n);
+      wasm.adam(pTile, gTile, mTile, vTile, lTile, n, sign, rest1, beta2, rest2, scale, eps, before, after, SCRATCH);
+      leave(pTile, p0, p, pAt + k, n);
+      leave(mTile, m0, m, at + k, n);
+      leave(vTile, v0, v, at + k, n);
+      if (largest !== null) leave(lTile, l0, largest, at + k, n);
     }
   }
 }

@@ -4,7 +4,7 @@
 import type { Formula, Slot, StateOf } from './_formula.ts';
 import { nameHash, streamKey } from './_random.ts';
 import { isSixteen } from './_sixteen.ts';
-import { CHECK, Engine, KEY0, type Scratch, STEP, STOCHASTIC, type StateArray, type Task } from './_tasks.ts';
+import { CHECK, Engine, KEY0, type Scratch, STEP, STOCHASTIC, type StateArray, type Task, WEIGH } from './_tasks.ts';
 import type { NumericArray } from './dtype.ts';
 import { allocateOwn, freeOwn, type Kernels } from './kernels.ts';
 import { firstNonFinite, NonFiniteGradientError } from './non-finite.ts';
@@ -67,8 +67,9 @@ export class Stepper {
     }
   }
 
-  /** Forgets the gradients. */
+  /** Forgets the gradients and what the kernels keep of them. */
   end(): void {
+    this.kernels.forget?.();
     for (const { task } of this.active) task.g = task.p;
     this.active.length = 0;
   }
@@ -80,6 +81,8 @@ export class Stepper {
     for (const array of [task.p, task.g]) if (array.BYTES_PER_ELEMENT !== 2) kernels.checkLive(array as StateArray);
     task.scalars[CHECK] = group.nonFinite === 'propagate' ? 0 : 1;
     formula.prepare(slot, 0);
+    if (task.scalars[WEIGH] === 1) kernels.keep?.(task.p);
+    kernels.keep?.(task.g);
   }
 
   /** After pass 0 of all: counts the step and tells whether it is to be done; throws where a gradient is to be refused. */
@@ -102,6 +105,8 @@ export class Stepper {
   /** Before pass 1: the state arrays, the count, and the scalars that depend on it in all optimizers. */
   advance(slot: Slot): void {
     this.formula.bind(slot, this.stateOf);
+    // Those of other parameters may have taken its place.
+    this.kernels.keep?.(slot.task.g);
     slot.step++;
     const { scalars, dtype } = slot.task;
     scalars[STEP] = slot.step;

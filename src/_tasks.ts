@@ -241,6 +241,14 @@ export class Engine {
     return this.loops.sumSquares(x, this.at, n, this.table);
   }
 
+  /** The sum of G², or 0 or NaN where these kernels have that sooner: it is asked only whether it is finite. */
+  check(task: Task, from: number, n: number): number {
+    const { nonFinite } = this.#own;
+    if (nonFinite === undefined) return this.squares(task, task.g, from, n);
+    const x = this.#read(task, task.g, 0, from, n, false);
+    return nonFinite(x, this.at, n);
+  }
+
   /** Rounds weights that {@link Engine.readBoth} gave back into their 16-bit array, where that is what they are in. */
   store({ p, dtype, scalars }: Task, at: number, n: number): void {
     if (!isSixteen(dtype)) return;
@@ -291,7 +299,7 @@ export function runFlat(
     const n = Math.min(strip, end - at);
     if (pass > 0) sum += work(engine, task, pass, at, n);
     else {
-      if (scalars[CHECK] === 1) sum += engine.squares(task, task.g, at, n);
+      if (scalars[CHECK] === 1) sum += engine.check(task, at, n);
       if (scalars[WEIGH] === 1) weight += engine.squares(task, task.p, at, n);
     }
   }

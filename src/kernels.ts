@@ -11,9 +11,14 @@ import type * as loops64 from './_loops64.ts';
 import type { LoopsSixteen } from './_sixteen.ts';
 import type { Stepper } from './_stepper.ts';
 import type { Scratch } from './_tasks.ts';
+import type { NumericArray } from './dtype.ts';
 
 /** The loops for one array type; their meaning, arguments and order of summation are those of `_loops.ts` and `_adam-loops.ts`. */
-export type Loops32 = typeof loops & typeof adamLoops;
+export type Loops32 = typeof loops &
+  typeof adamLoops & {
+    /** 0 when `length` numbers from `offset` are finite, else NaN; absent where it is not faster than `sumSquares`. */
+    readonly nonFinite?: ((x: Float32Array, offset: number, length: number) => number) | undefined;
+  };
 /** {@link Loops32} for Float64Array. */
 export type Loops64 = typeof loops64 & typeof adamLoops64;
 
@@ -54,6 +59,10 @@ export interface Kernels {
   readonly float64?: Loops64;
   /** @internal */
   readonly sixteen?: LoopsSixteen;
+  /** From here to `forget` nobody but the loops writes to this array: a copy of it may be kept from pass to pass. @internal */
+  keep?(array: NumericArray): void;
+  /** The end of what `keep` said. @internal */
+  forget?(): void;
   /** Scratch memory of a task; default `new Float64Array`. @internal */
   readonly scratch?: Scratch;
   /** Where `stepAsync` spreads its work. Default: it is done at once. @internal */

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { Adafactor, AdamW, type DType, type NumericArray, type Optimizer, Parameter } from 'tensorless';
+import { Adafactor, AdamW, type DType, type Kernels, type NumericArray, type Optimizer, Parameter } from 'tensorless';
 import { simdKernels } from 'tensorless/simd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import * as adamLoops32 from '../src/_adam-loops.ts';
@@ -90,6 +90,8 @@ const calls: Record<string, (run: Run) => unknown> = {
     loops.measure(g!, gAt, rows, cols, rowVector, 2, colVector, 2, s[0]!),
   apply: ({ loops, arrays: [p, g], at, rows, cols, rowVector, colVector, s }) =>
     loops.apply(p!, g!, at, rows, cols, rowVector, 2, colVector, 2, s[0]!),
+  'apply, without decay': ({ loops, arrays: [p, g], at, rows, cols, rowVector, colVector }) =>
+    loops.apply(p!, g!, at, rows, cols, rowVector, 2, colVector, 2, 1),
   applyMomentum: ({ loops, arrays: [p, g, m], at, gAt, rows, cols, rowVector, colVector, s }) =>
     loops.applyMomentum(p!, g!, at, m!, gAt, rows, cols, rowVector, 2, colVector, 2, s[0]!, s[1]!),
   measureVector: ({ loops, arrays: [, g, , v], at, gAt, rows, cols, s }) =>
@@ -184,6 +186,32 @@ describe.each(Object.keys(calls))('the loop %s has the bits of the TypeScript lo
       }
     }
   });
+});
+
+it('finds whatever is not finite, wherever it is', () => {
+  const { nonFinite } = kernels.float32!;
+  for (const place of PLACES) {
+    for (const length of [0, 1, 15, 16, 100, 20_001, 270_001]) {
+      const { array, free } = placed('float32', new Float32Array(length + 2).fill(3.4e38), place);
+      array[0] = array[length + 1] = Number.NaN;
+      expect(nonFinite!(array, 1, length)).toBe(0);
+      for (const at of [0, 14, 15, 16, 17, length >> 1, length - 1]) {
+        if (at < 0 || at >= length) continue;
+        const before = array[1 + at]!;
+        array[1 + at] = at % 3 === 0 ? Number.NaN : at % 3 === 1 ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
+        expect(nonFinite!(array, 1, length)).toBeNaN();
+        array[1 + at] = before;
+      }
+      free();
+    }
+  }
+  expect((kernels.float64 as unknown as Loops32).nonFinite).toBeUndefined();
+});
+
+it('sums of squares of a range so long that it is touched ahead', () => {
+  for (const dtype of ['float32', 'float64'] as const) {
+    compare('sumSquares', dtype, 1, 270_001, 5, false, Array<Place>(5).fill('its memory'));
+  }
 });
 
 describe('16-bit numbers', () => {
@@ -543,6 +571,82 @@ describe('simdKernels', () => {
       },
     });
     expect(make).toThrow(/the system gives no memory of \d+ bytes; ask for less with arenaBytes/);
+  });
+});
+
+describe('copies that are kept through a step', () => {
+  /** Small and large ones, some that are not kept, and more than there is room for. */
+  const shapes = [[64, 64], [40, 300], [3, 9001], [5000], [2, 3, 700], [90, 1100], [300, 600], [7]];
+  const formulas: Record<string, (parameters: Parameter[], options: { kernels?: Kernels }) => Optimizer> = {
+    Adafactor: (parameters, options) => new Adafactor(parameters, options),
+    'Adafactor with momentum': (parameters, options) => new Adafactor(parameters, { beta1: 0.9, ...options }),
+    AdamW: (parameters, options) => new AdamW(parameters, options),
+    AMSGrad: (parameters, options) => new AdamW(parameters, { amsgrad: true, ...options }),
+  };
+
+  /** The weights' bits after each of some steps; gradients are the same arrays in every step, with other numbers. */
+  function course(formula: string, make: () => [Parameter[], NumericArray[]], own: boolean): string[][] {
+    const [parameters, gradients] = make();
+    const optimizer = formulas[formula]!(parameters, own ? { kernels: simdKernels({ arenaBytes: 0 }) } : {});
+    const course: string[][] = [];
+    for (let step = 0; step < 3; step++) {
+      const last = gradients.at(-1)!;
+      const first = last[0]!;
+      const give = (): void =>
+        parameters.forEach((parameter, i) => {
+          parameter.grad = gradients[i]!;
+        });
+      // A step that is refused leaves no copy behind.
+      last[0] = arrayOfDtype(parameters[0]!.dtype, Float64Array.of(Number.NaN))[0]!;
+      give();
+      expect(() => optimizer.step()).toThrow(/NaN/);
+      last[0] = first;
+      for (const gradient of gradients) gradient.reverse();
+      give();
+      optimizer.step();
+      course.push(weightBits(parameters));
+    }
+    return course;
+  }
+
+  it.each(Object.keys(formulas).flatMap((formula) => dtypes.map((dtype) => [formula, dtype] as const)))(
+    '%s, %s: the bits of the TypeScript loops',
+    (formula, dtype) => {
+      const make = (): [Parameter[], NumericArray[]] => {
+        const random = randomNumbers(7);
+        const array = (shape: number[]): NumericArray =>
+          randomArray(
+            dtype,
+            shape.reduce((a, b) => a * b),
+            random,
+          );
+        return [shapes.map((shape) => new Parameter(array(shape), shape, { dtype })), shapes.map(array)];
+      };
+      expect(course(formula, make, true)).toEqual(course(formula, make, false));
+    },
+  );
+
+  it.each(Object.keys(formulas))('%s: gradients that are, or overlap, other weights', (formula) => {
+    const make = (): [Parameter[], NumericArray[]] => {
+      const whole = randomArray('float32', 4 * 4096, randomNumbers(8));
+      const at = (k: number): NumericArray => whole.subarray(k, k + 4096);
+      const parameters = [0, 4096, 2 * 4096, 3 * 4096].map((k) => new Parameter(at(k), [64, 64]));
+      return [parameters, [parameters[1]!.data, at(0), at(2000), parameters[0]!.data]];
+    };
+    expect(course(formula, make, true)).toEqual(course(formula, make, false));
+  });
+
+  it('are not taken for arrays that loops are called with later', () => {
+    const k = simdKernels({ arenaBytes: 0 });
+    const data = new Float32Array(4096).fill(1);
+    const gradient = new Float32Array(4096).fill(1);
+    const parameter = new Parameter(data, [64, 64]);
+    parameter.grad = gradient;
+    new Adafactor([parameter], { kernels: k }).step();
+    data.fill(2);
+    gradient.fill(3);
+    expect(k.float32!.sumSquares(data, 0, 4096)).toBe(4 * 4096);
+    expect(k.float32!.sumSquares(gradient, 0, 4096)).toBe(9 * 4096);
   });
 });
 

@@ -11,12 +11,21 @@
  * - Root, sum and quotient of float32 numbers are formed in float32; the TypeScript loops round the double results. Rounding twice is
  *   harmless here, as 53 >= 2 · 24 + 2 (Figueroa 1995, "When is double rounding innocuous?"), subnormal quotients included.
  *
- * Measured, the least of 40 runs, in nanoseconds per element (Node 20.20, AMD EPYC of family 25, model 17, one thread, arrays of 64 KiB in this memory): sumSquares 0.26,
- * reduce 0.24, measure 0.25, apply 0.34, applyMomentum 0.64, measureVector 0.67, applyVector 1.9, adam 1.5. Tried and refused:
- * - reduce with four columns at a time: 0.30 to 0.32 instead of 0.24.
- * - apply without the product where keep is 1: 0.32 instead of 0.34, for a second loop.
- * - 16-byte loads and a shuffle instead of two 8-byte loads in adam: no gain (1.72).
- * - adam with the products with sign and keepAfter also where these are 1: 1.7 instead of 1.5. Root and quotient take 0.35.
+ * What V8 makes of it (Node 20.20, V8 11.3, read with `--no-liftoff --print-wasm-code`) decides the loops' shapes:
+ * - A loop whose condition stands at its end has addresses and constants computed before it, one with the condition at its start computes them in every
+ *   round. An end address costs one instruction less than a count.
+ * - Small loops are unrolled by V8, and the second copy is a bad one; loops of some fifty operations are left alone.
+ * - A conversion takes its operand from memory, which saves a shuffle, unless a store of 16 bytes comes after it in the same block. Stores of lanes do no such harm.
+ *
+ * Measured, the least of 50 runs, in nanoseconds per element (Intel Xeon of family 6, model 167, 4.1 GHz, one thread, arrays of 64 KiB in this memory; in
+ * brackets the same loops before they were shaped so): sumSquares 0.138 (0.154), reduce 0.19 (0.21), measure 0.20, apply 0.31 (0.37), with decay 0.37,
+ * applyMomentum 0.58 (0.67), measureVector 0.50, applyVector 1.26, adam 1.24 (1.35). The ports for multiplications and conversions would allow 0.12, 0.16, 0.20,
+ * 0.30, 0.36, 0.54 and, for adam, 1.0. Arrays of 64 MiB: apply 0.61 (1.08), with decay 0.63 (1.35), applyMomentum 0.89 (1.24) for two rows at a time; sumSquares
+ * 0.27 (0.55) for the touch ahead. Tried and refused:
+ * - reduce with eight columns at a time, or with the column sums of one round stored in the next: no faster. With stores of 16 bytes: 0.23.
+ * - apply with two rows by four columns: 0.316. measure with eight columns: no faster, with four a little at 64 columns.
+ * - adam with eight elements at a time 1.24, with the quotient's halves by way of memory instead of a shuffle 1.23, with the condition at its end 1.25.
+ * - adam with the products with sign and keepAfter also where these are 1: 1.7 instead of 1.5 (AMD EPYC of family 25). Root and quotient take 0.1.
  * - fused multiply-add and relaxed SIMD: other bits.
  */
 
@@ -73,22 +82,81 @@ function putTwoAt2<T>(at: usize, x: v128): void {
 
 // @ts-ignore: decorator
 @inline
+function putTwoAt4<T>(at: usize, x: v128): void {
+  if (sizeof<T>() == 4) v128.store64_lane(at, f32x4.demote_f64x2_zero(x), 0, 4 * sizeof<T>());
+  else v128.store(at, x, 4 * sizeof<T>());
+}
+
+// @ts-ignore: decorator
+@inline
+function putTwoAt6<T>(at: usize, x: v128): void {
+  if (sizeof<T>() == 4) v128.store64_lane(at, f32x4.demote_f64x2_zero(x), 0, 6 * sizeof<T>());
+  else v128.store(at, x, 6 * sizeof<T>());
+}
+
+// @ts-ignore: decorator
+@inline
 function putOne<T>(at: usize, x: f64): void {
   store<T>(at, <T>x);
 }
 
 // ---------------------------------------------------------------- matrices
 
-/** Sums of squares of four rows: each row's two lanes are carried at `lanes`, columns are added at `col`. */
+/** Sums of squares of four rows: each row's two lanes are carried at `lanes`, columns are added at `col`; the last call puts the rows' sums to `sums`. */
 // @ts-ignore: decorator
 @inline
-function reduceFour<T>(p0: usize, p1: usize, p2: usize, p3: usize, cols: i32, lanes: usize, col: usize): void {
-  let l0 = v128.load(lanes);
-  let l1 = v128.load(lanes, 16);
-  let l2 = v128.load(lanes, 32);
-  let l3 = v128.load(lanes, 48);
-  let j = cols;
-  for (; j > 1; j -= 2) {
+function reduceFour<T>(
+  p0: usize, p1: usize, p2: usize, p3: usize, cols: i32, lanes: usize, col: usize, first: i32, last: i32, sums: usize,
+): void {
+  let l0 = f64x2.splat(0);
+  let l1 = l0;
+  let l2 = l0;
+  let l3 = l0;
+  if (!first) {
+    l0 = v128.load(lanes);
+    l1 = v128.load(lanes, 16);
+    l2 = v128.load(lanes, 32);
+    l3 = v128.load(lanes, 48);
+  }
+  let j = cols & 3;
+  const end = p0 + (cols - j) * sizeof<T>();
+  if (p0 != end) {
+    do {
+      const a0 = two<T>(p0);
+      const a1 = two<T>(p1);
+      const a2 = two<T>(p2);
+      const a3 = two<T>(p3);
+      const q0 = f64x2.mul(a0, a0);
+      const q1 = f64x2.mul(a1, a1);
+      const q2 = f64x2.mul(a2, a2);
+      const q3 = f64x2.mul(a3, a3);
+      const b0 = twoAt2<T>(p0);
+      const b1 = twoAt2<T>(p1);
+      const b2 = twoAt2<T>(p2);
+      const b3 = twoAt2<T>(p3);
+      const r0 = f64x2.mul(b0, b0);
+      const r1 = f64x2.mul(b1, b1);
+      const r2 = f64x2.mul(b2, b2);
+      const r3 = f64x2.mul(b3, b3);
+      l0 = f64x2.add(f64x2.add(l0, q0), r0);
+      l1 = f64x2.add(f64x2.add(l1, q1), r1);
+      l2 = f64x2.add(f64x2.add(l2, q2), r2);
+      l3 = f64x2.add(f64x2.add(l3, q3), r3);
+      const c = f64x2.add(v128.load(col), f64x2.add(f64x2.add(q0, q1), f64x2.add(q2, q3)));
+      const d = f64x2.add(v128.load(col, 16), f64x2.add(f64x2.add(r0, r1), f64x2.add(r2, r3)));
+      // By halves: where a block has a store of 16 bytes, V8 does not let the conversions before it take their operands from memory.
+      v128.store64_lane(col, c, 0);
+      v128.store64_lane(col, c, 1, 8);
+      v128.store64_lane(col, d, 0, 16);
+      v128.store64_lane(col, d, 1, 24);
+      p0 += 4 * sizeof<T>();
+      p1 += 4 * sizeof<T>();
+      p2 += 4 * sizeof<T>();
+      p3 += 4 * sizeof<T>();
+      col += 32;
+    } while (p0 != end);
+  }
+  if (j > 1) {
     const a0 = two<T>(p0);
     const a1 = two<T>(p1);
     const a2 = two<T>(p2);
@@ -107,6 +175,7 @@ function reduceFour<T>(p0: usize, p1: usize, p2: usize, p3: usize, cols: i32, la
     p2 += 2 * sizeof<T>();
     p3 += 2 * sizeof<T>();
     col += 16;
+    j -= 2;
   }
   v128.store(lanes, l0);
   v128.store(lanes, l1, 16);
@@ -123,33 +192,61 @@ function reduceFour<T>(p0: usize, p1: usize, p2: usize, p3: usize, cols: i32, la
     store<f64>(lanes, load<f64>(lanes, 48) + q3, 48);
     store<f64>(col, load<f64>(col) + (q0 + q1 + (q2 + q3)));
   }
+  if (last) {
+    store<f64>(sums, load<f64>(lanes) + load<f64>(lanes, 8));
+    store<f64>(sums, load<f64>(lanes, 16) + load<f64>(lanes, 24), 8);
+    store<f64>(sums, load<f64>(lanes, 32) + load<f64>(lanes, 40), 16);
+    store<f64>(sums, load<f64>(lanes, 48) + load<f64>(lanes, 56), 24);
+  }
 }
 
 // @ts-ignore: decorator
 @inline
-function reduce<T>(g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize): void {
+function reduce<T>(
+  g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize, first: i32, last: i32, sums: usize,
+): void {
   for (; rows > 0; rows -= 4) {
     const p1 = rows > 1 ? g + stride : zeros;
     const p2 = rows > 2 ? g + 2 * stride : zeros;
     const p3 = rows > 3 ? g + 3 * stride : zeros;
-    reduceFour<T>(g, p1, p2, p3, cols, lanes, col);
+    reduceFour<T>(g, p1, p2, p3, cols, lanes, col, first, last, sums);
     g += 4 * stride;
     lanes += 64;
+    sums += 32;
   }
 }
 
-/** Row i's lanes are carried at `lanes + 16 i`; `zeros` is a row of zeros as long as a span. */
-export function reduce32(g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize): void {
-  reduce<f32>(g, stride, rows, cols, lanes, col, zeros);
+/**
+ * Row i's lanes are carried at `lanes + 16 i` from the `first` span of columns to the `last`, which puts its sum to `sums + 8 i`, with room for three rows
+ * more; `zeros` is a row of zeros as long as a span.
+ */
+export function reduce32(
+  g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize, first: i32, last: i32, sums: usize,
+): void {
+  reduce<f32>(g, stride, rows, cols, lanes, col, zeros, first, last, sums);
 }
 
-export function reduce64(g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize): void {
-  reduce<f64>(g, stride, rows, cols, lanes, col, zeros);
+export function reduce64(
+  g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize, first: i32, last: i32, sums: usize,
+): void {
+  reduce<f64>(g, stride, rows, cols, lanes, col, zeros, first, last, sums);
+}
+
+/** Squares of four rows, each times its row's factor, added. */
+// @ts-ignore: decorator
+@inline
+function weighted(a0: v128, a1: v128, a2: v128, a3: v128, f0: v128, f1: v128, f2: v128, f3: v128): v128 {
+  return f64x2.add(
+    f64x2.add(f64x2.mul(f64x2.mul(a0, a0), f0), f64x2.mul(f64x2.mul(a1, a1), f1)),
+    f64x2.add(f64x2.mul(f64x2.mul(a2, a2), f2), f64x2.mul(f64x2.mul(a3, a3), f3)),
+  );
 }
 
 // @ts-ignore: decorator
 @inline
-function measure<T>(g: usize, stride: usize, rows: i32, cols: i32, row: usize, colFactor: usize, lanes: usize, zeros: usize): void {
+function measure<T>(
+  g: usize, stride: usize, rows: i32, cols: i32, row: usize, colFactor: usize, lanes: usize, zeros: usize, first: i32, total: f64,
+): f64 {
   for (; rows > 0; rows -= 4) {
     let p0 = g;
     let p1 = rows > 1 ? g + stride : zeros;
@@ -160,21 +257,30 @@ function measure<T>(g: usize, stride: usize, rows: i32, cols: i32, row: usize, c
     const f2 = v128.load64_splat(row, 16);
     const f3 = v128.load64_splat(row, 24);
     let col = colFactor;
-    let sum = v128.load(lanes);
-    let j = cols;
-    for (; j > 1; j -= 2) {
-      const a0 = two<T>(p0);
-      const a1 = two<T>(p1);
-      const a2 = two<T>(p2);
-      const a3 = two<T>(p3);
-      const upper = f64x2.add(f64x2.mul(f64x2.mul(a0, a0), f0), f64x2.mul(f64x2.mul(a1, a1), f1));
-      const lower = f64x2.add(f64x2.mul(f64x2.mul(a2, a2), f2), f64x2.mul(f64x2.mul(a3, a3), f3));
-      sum = f64x2.add(sum, f64x2.mul(f64x2.add(upper, lower), v128.load(col)));
+    let sum = first ? f64x2.splat(0) : v128.load(lanes);
+    let j = cols & 3;
+    const end = p0 + (cols - j) * sizeof<T>();
+    if (p0 != end) {
+      do {
+        const q0 = weighted(two<T>(p0), two<T>(p1), two<T>(p2), two<T>(p3), f0, f1, f2, f3);
+        const q1 = weighted(twoAt2<T>(p0), twoAt2<T>(p1), twoAt2<T>(p2), twoAt2<T>(p3), f0, f1, f2, f3);
+        sum = f64x2.add(sum, f64x2.mul(q0, v128.load(col)));
+        sum = f64x2.add(sum, f64x2.mul(q1, v128.load(col, 16)));
+        p0 += 4 * sizeof<T>();
+        p1 += 4 * sizeof<T>();
+        p2 += 4 * sizeof<T>();
+        p3 += 4 * sizeof<T>();
+        col += 32;
+      } while (p0 != end);
+    }
+    if (j > 1) {
+      sum = f64x2.add(sum, f64x2.mul(weighted(two<T>(p0), two<T>(p1), two<T>(p2), two<T>(p3), f0, f1, f2, f3), v128.load(col)));
       p0 += 2 * sizeof<T>();
       p1 += 2 * sizeof<T>();
       p2 += 2 * sizeof<T>();
       p3 += 2 * sizeof<T>();
       col += 16;
+      j -= 2;
     }
     v128.store(lanes, sum);
     if (j > 0) {
@@ -185,78 +291,124 @@ function measure<T>(g: usize, stride: usize, rows: i32, cols: i32, row: usize, c
       const q3 = one<T>(p3) * one<T>(p3) * load<f64>(row, 24);
       store<f64>(lanes, load<f64>(lanes) + (q0 + q1 + (q2 + q3)) * load<f64>(col));
     }
+    total += load<f64>(lanes) + load<f64>(lanes, 8);
     g += 4 * stride;
     row += 32;
     lanes += 16;
   }
+  return total;
 }
 
-/** Each group of four rows has its two lanes carried at `lanes`; the factors of absent rows must be 0. */
-export function measure32(g: usize, stride: usize, rows: i32, cols: i32, row: usize, col: usize, lanes: usize, zeros: usize): void {
-  measure<f32>(g, stride, rows, cols, row, col, lanes, zeros);
+/**
+ * Each group of four rows has its two lanes carried at `lanes` from the `first` span of columns on; the factors of absent rows must be 0. Returns `total`
+ * with the groups added, which is of use after the last span.
+ */
+export function measure32(
+  g: usize, stride: usize, rows: i32, cols: i32, row: usize, col: usize, lanes: usize, zeros: usize, first: i32, total: f64,
+): f64 {
+  return measure<f32>(g, stride, rows, cols, row, col, lanes, zeros, first, total);
 }
 
-export function measure64(g: usize, stride: usize, rows: i32, cols: i32, row: usize, col: usize, lanes: usize, zeros: usize): void {
-  measure<f64>(g, stride, rows, cols, row, col, lanes, zeros);
+export function measure64(
+  g: usize, stride: usize, rows: i32, cols: i32, row: usize, col: usize, lanes: usize, zeros: usize, first: i32, total: f64,
+): f64 {
+  return measure<f64>(g, stride, rows, cols, row, col, lanes, zeros, first, total);
 }
 
-/** P ← keep · P − G f c; for `two` or `one` row. */
+/** keep · P − G f c; `plain`: keep is 1 and needs no product. */
 // @ts-ignore: decorator
 @inline
-function stepTwo<T>(p: usize, g: usize, k: v128, f: v128, c: v128): void {
-  putTwo<T>(p, f64x2.sub(f64x2.mul(k, two<T>(p)), f64x2.mul(f64x2.mul(two<T>(g), f), c)));
+function stepped(plain: bool, k: v128, p: v128, g: v128, f: v128, c: v128): v128 {
+  return f64x2.sub(plain ? p : f64x2.mul(k, p), f64x2.mul(f64x2.mul(g, f), c));
 }
 
+/** P ← keep · P − G f c. Two rows at a time: four streams are fetched ahead where two are not. */
 // @ts-ignore: decorator
 @inline
 function apply<T>(
-  p: usize, pStride: usize, g: usize, gStride: usize, rows: i32, cols: i32, row: usize, colFactor: usize, keep: f64,
+  plain: bool, p: usize, pStride: usize, g: usize, gStride: usize, rows: i32, cols: i32, row: usize, colFactor: usize, keep: f64,
 ): void {
   const k = f64x2.splat(keep);
-  for (; rows > 0; rows--) {
-    const f = v128.load64_splat(row);
-    let pAt = p;
-    let gAt = g;
-    let col = colFactor;
-    let j = cols;
-    for (; j > 3; j -= 4) {
-      const c0 = v128.load(col);
-      const c1 = v128.load(col, 16);
-      const x0 = f64x2.sub(f64x2.mul(k, two<T>(pAt)), f64x2.mul(f64x2.mul(two<T>(gAt), f), c0));
-      const x1 = f64x2.sub(
-        f64x2.mul(k, twoAt2<T>(pAt)),
-        f64x2.mul(f64x2.mul(twoAt2<T>(gAt), f), c1),
-      );
-      putTwo<T>(pAt, x0);
-      putTwoAt2<T>(pAt, x1);
-      pAt += 4 * sizeof<T>();
-      gAt += 4 * sizeof<T>();
-      col += 32;
+  for (; rows > 0; rows -= 2) {
+    const whole = rows > 1 ? cols & -8 : 0;
+    if (whole != 0) {
+      const f0 = v128.load64_splat(row);
+      const f1 = v128.load64_splat(row, 8);
+      let p0 = p;
+      let p1 = p + pStride;
+      let g0 = g;
+      let g1 = g + gStride;
+      let col = colFactor;
+      const end = p0 + whole * sizeof<T>();
+      do {
+        const c0 = v128.load(col);
+        const c1 = v128.load(col, 16);
+        const c2 = v128.load(col, 32);
+        const c3 = v128.load(col, 48);
+        const x0 = stepped(plain, k, two<T>(p0), two<T>(g0), f0, c0);
+        const x1 = stepped(plain, k, twoAt2<T>(p0), twoAt2<T>(g0), f0, c1);
+        const x2 = stepped(plain, k, twoAt4<T>(p0), twoAt4<T>(g0), f0, c2);
+        const x3 = stepped(plain, k, twoAt6<T>(p0), twoAt6<T>(g0), f0, c3);
+        putTwo<T>(p0, x0);
+        putTwoAt2<T>(p0, x1);
+        putTwoAt4<T>(p0, x2);
+        putTwoAt6<T>(p0, x3);
+        const y0 = stepped(plain, k, two<T>(p1), two<T>(g1), f1, c0);
+        const y1 = stepped(plain, k, twoAt2<T>(p1), twoAt2<T>(g1), f1, c1);
+        const y2 = stepped(plain, k, twoAt4<T>(p1), twoAt4<T>(g1), f1, c2);
+        const y3 = stepped(plain, k, twoAt6<T>(p1), twoAt6<T>(g1), f1, c3);
+        putTwo<T>(p1, y0);
+        putTwoAt2<T>(p1, y1);
+        putTwoAt4<T>(p1, y2);
+        putTwoAt6<T>(p1, y3);
+        p0 += 8 * sizeof<T>();
+        p1 += 8 * sizeof<T>();
+        g0 += 8 * sizeof<T>();
+        g1 += 8 * sizeof<T>();
+        col += 64;
+      } while (p0 != end);
     }
-    for (; j > 0; j--) {
-      putOne<T>(pAt, keep * one<T>(pAt) - one<T>(gAt) * load<f64>(row) * load<f64>(col));
-      pAt += sizeof<T>();
-      gAt += sizeof<T>();
-      col += 8;
+    for (let left = rows > 1 ? 2 : 1; left > 0; left--) {
+      const f = v128.load64_splat(row);
+      let pAt = p + whole * sizeof<T>();
+      let gAt = g + whole * sizeof<T>();
+      let col = colFactor + 8 * whole;
+      let j = cols - whole;
+      for (; j > 1; j -= 2) {
+        putTwo<T>(pAt, stepped(plain, k, two<T>(pAt), two<T>(gAt), f, v128.load(col)));
+        pAt += 2 * sizeof<T>();
+        gAt += 2 * sizeof<T>();
+        col += 16;
+      }
+      if (j > 0) putOne<T>(pAt, keep * one<T>(pAt) - one<T>(gAt) * load<f64>(row) * load<f64>(col));
+      p += pStride;
+      g += gStride;
+      row += 8;
     }
-    p += pStride;
-    g += gStride;
-    row += 8;
   }
 }
 
 export function apply32(
   p: usize, pStride: usize, g: usize, gStride: usize, rows: i32, cols: i32, row: usize, col: usize, keep: f64,
 ): void {
-  apply<f32>(p, pStride, g, gStride, rows, cols, row, col, keep);
+  if (keep == 1) apply<f32>(true, p, pStride, g, gStride, rows, cols, row, col, keep);
+  else apply<f32>(false, p, pStride, g, gStride, rows, cols, row, col, keep);
 }
 
 export function apply64(
   p: usize, pStride: usize, g: usize, gStride: usize, rows: i32, cols: i32, row: usize, col: usize, keep: f64,
 ): void {
-  apply<f64>(p, pStride, g, gStride, rows, cols, row, col, keep);
+  if (keep == 1) apply<f64>(true, p, pStride, g, gStride, rows, cols, row, col, keep);
+  else apply<f64>(false, p, pStride, g, gStride, rows, cols, row, col, keep);
 }
 
+// @ts-ignore: decorator
+@inline
+function momentum(b: v128, m: v128, g: v128, f: v128, c: v128): v128 {
+  return f64x2.add(f64x2.mul(b, m), f64x2.mul(f64x2.mul(g, f), c));
+}
+
+/** M ← β₁M + G f c, P ← keep · P − M, two rows at a time. */
 // @ts-ignore: decorator
 @inline
 function applyMomentum<T>(
@@ -265,32 +417,74 @@ function applyMomentum<T>(
 ): void {
   const k = f64x2.splat(keep);
   const b = f64x2.splat(beta1);
-  for (; rows > 0; rows--) {
-    const f = v128.load64_splat(row);
-    let pAt = p;
-    let gAt = g;
-    let mAt = m;
-    let col = colFactor;
-    let j = cols;
-    for (; j > 1; j -= 2) {
-      const y = f64x2.add(f64x2.mul(b, two<T>(mAt)), f64x2.mul(f64x2.mul(two<T>(gAt), f), v128.load(col)));
-      const x = f64x2.sub(f64x2.mul(k, two<T>(pAt)), y);
-      putTwo<T>(mAt, y);
-      putTwo<T>(pAt, x);
-      pAt += 2 * sizeof<T>();
-      gAt += 2 * sizeof<T>();
-      mAt += 2 * sizeof<T>();
-      col += 16;
+  for (; rows > 0; rows -= 2) {
+    const whole = rows > 1 ? cols & -4 : 0;
+    if (whole != 0) {
+      const f0 = v128.load64_splat(row);
+      const f1 = v128.load64_splat(row, 8);
+      let p0 = p;
+      let p1 = p + pStride;
+      let g0 = g;
+      let g1 = g + gStride;
+      let m0 = m;
+      let m1 = m + mStride;
+      let col = colFactor;
+      const end = p0 + whole * sizeof<T>();
+      do {
+        const c0 = v128.load(col);
+        const c1 = v128.load(col, 16);
+        const y0 = momentum(b, two<T>(m0), two<T>(g0), f0, c0);
+        const y1 = momentum(b, twoAt2<T>(m0), twoAt2<T>(g0), f0, c1);
+        const x0 = f64x2.sub(f64x2.mul(k, two<T>(p0)), y0);
+        const x1 = f64x2.sub(f64x2.mul(k, twoAt2<T>(p0)), y1);
+        putTwo<T>(m0, y0);
+        putTwoAt2<T>(m0, y1);
+        putTwo<T>(p0, x0);
+        putTwoAt2<T>(p0, x1);
+        const y2 = momentum(b, two<T>(m1), two<T>(g1), f1, c0);
+        const y3 = momentum(b, twoAt2<T>(m1), twoAt2<T>(g1), f1, c1);
+        const x2 = f64x2.sub(f64x2.mul(k, two<T>(p1)), y2);
+        const x3 = f64x2.sub(f64x2.mul(k, twoAt2<T>(p1)), y3);
+        putTwo<T>(m1, y2);
+        putTwoAt2<T>(m1, y3);
+        putTwo<T>(p1, x2);
+        putTwoAt2<T>(p1, x3);
+        p0 += 4 * sizeof<T>();
+        p1 += 4 * sizeof<T>();
+        g0 += 4 * sizeof<T>();
+        g1 += 4 * sizeof<T>();
+        m0 += 4 * sizeof<T>();
+        m1 += 4 * sizeof<T>();
+        col += 32;
+      } while (p0 != end);
     }
-    if (j > 0) {
-      const y = beta1 * one<T>(mAt) + one<T>(gAt) * load<f64>(row) * load<f64>(col);
-      putOne<T>(mAt, y);
-      putOne<T>(pAt, keep * one<T>(pAt) - y);
+    for (let left = rows > 1 ? 2 : 1; left > 0; left--) {
+      const f = v128.load64_splat(row);
+      let pAt = p + whole * sizeof<T>();
+      let gAt = g + whole * sizeof<T>();
+      let mAt = m + whole * sizeof<T>();
+      let col = colFactor + 8 * whole;
+      let j = cols - whole;
+      for (; j > 1; j -= 2) {
+        const y = momentum(b, two<T>(mAt), two<T>(gAt), f, v128.load(col));
+        const x = f64x2.sub(f64x2.mul(k, two<T>(pAt)), y);
+        putTwo<T>(mAt, y);
+        putTwo<T>(pAt, x);
+        pAt += 2 * sizeof<T>();
+        gAt += 2 * sizeof<T>();
+        mAt += 2 * sizeof<T>();
+        col += 16;
+      }
+      if (j > 0) {
+        const y = beta1 * one<T>(mAt) + one<T>(gAt) * load<f64>(row) * load<f64>(col);
+        putOne<T>(mAt, y);
+        putOne<T>(pAt, keep * one<T>(pAt) - y);
+      }
+      p += pStride;
+      g += gStride;
+      m += mStride;
+      row += 8;
     }
-    p += pStride;
-    g += gStride;
-    m += mStride;
-    row += 8;
   }
 }
 
@@ -310,24 +504,63 @@ export function applyMomentum64(
 
 // ---------------------------------------------------------------- vectors
 
+/** Bytes from which on a range is not in the caches, and how far ahead it is then touched: the processor fetches ahead within a page only. */
+const FETCH: usize = 1048576;
+const AHEAD: usize = 4096;
+
+/** The eight lanes of a flat sum, joined. */
 // @ts-ignore: decorator
 @inline
-function sumSquares<T>(x: usize, length: i32, lanes: usize): void {
-  let l0 = v128.load(lanes);
-  let l1 = v128.load(lanes, 16);
-  let l2 = v128.load(lanes, 32);
-  let l3 = v128.load(lanes, 48);
-  let k = length;
-  for (; k > 7; k -= 8) {
-    const x0 = two<T>(x);
-    const x1 = twoAt2<T>(x);
-    const x2 = twoAt4<T>(x);
-    const x3 = twoAt6<T>(x);
-    l0 = f64x2.add(l0, f64x2.mul(x0, x0));
-    l1 = f64x2.add(l1, f64x2.mul(x1, x1));
-    l2 = f64x2.add(l2, f64x2.mul(x2, x2));
-    l3 = f64x2.add(l3, f64x2.mul(x3, x3));
-    x += 8 * sizeof<T>();
+function joined(lanes: usize): f64 {
+  return load<f64>(lanes) + load<f64>(lanes, 8) + (load<f64>(lanes, 16) + load<f64>(lanes, 24)) +
+    (load<f64>(lanes, 32) + load<f64>(lanes, 40) + (load<f64>(lanes, 48) + load<f64>(lanes, 56)));
+}
+
+// @ts-ignore: decorator
+@inline
+function sumSquares<T>(x: usize, length: i32, lanes: usize, first: i32): f64 {
+  let l0 = f64x2.splat(0);
+  let l1 = l0;
+  let l2 = l0;
+  let l3 = l0;
+  if (!first) {
+    l0 = v128.load(lanes);
+    l1 = v128.load(lanes, 16);
+    l2 = v128.load(lanes, 32);
+    l3 = v128.load(lanes, 48);
+  }
+  const all = lanes;
+  let k = length & 7;
+  const end = x + (length - k) * sizeof<T>();
+  if (x != end) {
+    let touched = 0;
+    // Two loops, as the touch costs a seventh where there is nothing to fetch.
+    const near = (end - x) > FETCH ? end - AHEAD : x;
+    while (x < near) {
+      touched |= load<i32>(x + AHEAD);
+      const x0 = two<T>(x);
+      const x1 = twoAt2<T>(x);
+      const x2 = twoAt4<T>(x);
+      const x3 = twoAt6<T>(x);
+      l0 = f64x2.add(l0, f64x2.mul(x0, x0));
+      l1 = f64x2.add(l1, f64x2.mul(x1, x1));
+      l2 = f64x2.add(l2, f64x2.mul(x2, x2));
+      l3 = f64x2.add(l3, f64x2.mul(x3, x3));
+      x += 8 * sizeof<T>();
+    }
+    // Kept, or the touching would be left out.
+    store<i32>(lanes, touched, 64);
+    do {
+      const x0 = two<T>(x);
+      const x1 = twoAt2<T>(x);
+      const x2 = twoAt4<T>(x);
+      const x3 = twoAt6<T>(x);
+      l0 = f64x2.add(l0, f64x2.mul(x0, x0));
+      l1 = f64x2.add(l1, f64x2.mul(x1, x1));
+      l2 = f64x2.add(l2, f64x2.mul(x2, x2));
+      l3 = f64x2.add(l3, f64x2.mul(x3, x3));
+      x += 8 * sizeof<T>();
+    } while (x != end);
   }
   v128.store(lanes, l0);
   v128.store(lanes, l1, 16);
@@ -338,15 +571,54 @@ function sumSquares<T>(x: usize, length: i32, lanes: usize): void {
     x += sizeof<T>();
     lanes += 8;
   }
+  return joined(all);
 }
 
-/** Eight lanes are carried at `lanes`; every call but the last has a multiple of 8 elements. */
-export function sumSquares32(x: usize, length: i32, lanes: usize): void {
-  sumSquares<f32>(x, length, lanes);
+/** Eight lanes are carried at `lanes`, 72 bytes, from the `first` call on; every call but the last has a multiple of 8 elements. Returns the lanes joined. */
+export function sumSquares32(x: usize, length: i32, lanes: usize, first: i32): f64 {
+  return sumSquares<f32>(x, length, lanes, first);
 }
 
-export function sumSquares64(x: usize, length: i32, lanes: usize): void {
-  sumSquares<f64>(x, length, lanes);
+export function sumSquares64(x: usize, length: i32, lanes: usize, first: i32): f64 {
+  return sumSquares<f64>(x, length, lanes, first);
+}
+
+// @ts-ignore: decorator
+@inline
+function differences(x: usize): v128 {
+  const a = v128.load(x);
+  const b = v128.load(x, 16);
+  const c = v128.load(x, 32);
+  const d = v128.load(x, 48);
+  return v128.or(v128.or(f32x4.sub(a, a), f32x4.sub(b, b)), v128.or(f32x4.sub(c, c), f32x4.sub(d, d)));
+}
+
+/** 0 when all are finite, else 1: x - x is +0 or NaN. A third of what sumSquares takes. `place`: four bytes that no other thread writes. */
+export function nonFinite32(x: usize, length: i32, place: usize): i32 {
+  let bad = f32x4.splat(0);
+  let k = length & 15;
+  const end = x + ((length - k) << 2);
+  let touched = 0;
+  if (x != end) {
+    const near = end - x > FETCH ? end - AHEAD : x;
+    while (x < near) {
+      touched |= load<i32>(x + AHEAD);
+      bad = v128.or(bad, differences(x));
+      x += 64;
+    }
+    do {
+      bad = v128.or(bad, differences(x));
+      x += 64;
+    } while (x != end);
+    // Kept, or the touching would be left out.
+    store<i32>(place, touched);
+  }
+  let last: f32 = 0;
+  for (; k > 0; k--) {
+    last += load<f32>(x) - load<f32>(x);
+    x += 4;
+  }
+  return v128.any_true(bad) || last != 0 ? 1 : 0;
 }
 
 // @ts-ignore: decorator
@@ -358,14 +630,21 @@ function ratio(g: v128, v: v128, beta: v128, rest: v128, eps: v128): v128 {
 
 // @ts-ignore: decorator
 @inline
-function measureVector<T>(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize): void {
+function measureVector<T>(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize, first: i32): f64 {
   const b = f64x2.splat(beta);
   const r = f64x2.splat(rest);
   const e = f64x2.splat(eps);
-  let l0 = v128.load(lanes);
-  let l1 = v128.load(lanes, 16);
-  let l2 = v128.load(lanes, 32);
-  let l3 = v128.load(lanes, 48);
+  let l0 = f64x2.splat(0);
+  let l1 = l0;
+  let l2 = l0;
+  let l3 = l0;
+  if (!first) {
+    l0 = v128.load(lanes);
+    l1 = v128.load(lanes, 16);
+    l2 = v128.load(lanes, 32);
+    l3 = v128.load(lanes, 48);
+  }
+  const all = lanes;
   let k = length;
   for (; k > 7; k -= 8) {
     l0 = f64x2.add(l0, ratio(two<T>(g), two<T>(v), b, r, e));
@@ -386,14 +665,15 @@ function measureVector<T>(g: usize, v: usize, length: i32, beta: f64, rest: f64,
     v += sizeof<T>();
     lanes += 8;
   }
+  return joined(all);
 }
 
-export function measureVector32(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize): void {
-  measureVector<f32>(g, v, length, beta, rest, eps, lanes);
+export function measureVector32(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize, first: i32): f64 {
+  return measureVector<f32>(g, v, length, beta, rest, eps, lanes, first);
 }
 
-export function measureVector64(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize): void {
-  measureVector<f64>(g, v, length, beta, rest, eps, lanes);
+export function measureVector64(g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize, first: i32): f64 {
+  return measureVector<f64>(g, v, length, beta, rest, eps, lanes, first);
 }
 
 /** With m = 0 there is no momentum. */
@@ -452,13 +732,6 @@ export function applyVector64(
 
 // ---------------------------------------------------------------- Adam
 
-/** Two float32 pairs of doubles, each rounded, as one register of four. */
-// @ts-ignore: decorator
-@inline
-function four(low: v128, high: v128): v128 {
-  return v128.shuffle<f64>(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 2);
-}
-
 // @ts-ignore: decorator
 @inline
 function high(x: v128): v128 {
@@ -487,16 +760,16 @@ function adamFour(
   }
   const m0 = two<f32>(m);
   const m1 = twoAt2<f32>(m);
-  const first = four(
-    f64x2.add(m0, f64x2.mul(rest1, f64x2.sub(a0, m0))),
-    f64x2.add(m1, f64x2.mul(rest1, f64x2.sub(a1, m1))),
-  );
-  const second = four(
-    f64x2.add(f64x2.mul(beta2, two<f32>(v)), f64x2.mul(f64x2.mul(rest2, a0), a0)),
-    f64x2.add(f64x2.mul(beta2, twoAt2<f32>(v)), f64x2.mul(f64x2.mul(rest2, a1), a1)),
-  );
-  v128.store(m, first);
-  v128.store(v, second);
+  const first0 = f32x4.demote_f64x2_zero(f64x2.add(m0, f64x2.mul(rest1, f64x2.sub(a0, m0))));
+  const first1 = f32x4.demote_f64x2_zero(f64x2.add(m1, f64x2.mul(rest1, f64x2.sub(a1, m1))));
+  const second0 = f32x4.demote_f64x2_zero(f64x2.add(f64x2.mul(beta2, two<f32>(v)), f64x2.mul(f64x2.mul(rest2, a0), a0)));
+  const second1 = f32x4.demote_f64x2_zero(f64x2.add(f64x2.mul(beta2, twoAt2<f32>(v)), f64x2.mul(f64x2.mul(rest2, a1), a1)));
+  v128.store64_lane(m, first0, 0);
+  v128.store64_lane(m, first1, 0, 8);
+  v128.store64_lane(v, second0, 0);
+  v128.store64_lane(v, second1, 0, 8);
+  const first = v128.shuffle<f64>(first0, first1, 0, 2);
+  const second = v128.shuffle<f64>(second0, second1, 0, 2);
   let root = second;
   if (largest != 0) {
     root = most(v128.load(largest), second);
