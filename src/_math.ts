@@ -71,21 +71,9 @@ export function pow(x: number, y: number): number {
   );
 }
 
-/** The low part of the last {@link product} or {@link sum}. */
-let low = 0;
-
-/** (a + al)(b + bl), its low part left in `low`. */
-function product(a: number, al: number, b: number, bl: number): number {
-  const p = a * b;
-  low = productError(a, b, p) + (a * bl + al * b);
-  return p;
-}
-
-/** a + b + bl for |a| >= |b|, its low part left in `low`. */
-function sum(a: number, b: number, bl: number): number {
-  const h = a + b;
-  low = a - h + b + bl;
-  return h;
+/** What the product p of a + al and b + bl lacks. */
+function productLow(a: number, al: number, b: number, bl: number, p: number): number {
+  return productError(a, b, p) + (a * bl + al * b);
 }
 
 /**
@@ -108,39 +96,48 @@ export function power(
   // ln m = 2 artanh s = 2 s (1 + u/3 + u^2/5 + u^3/7 + ...) with s = (m - 1) / (m + 1), u = s^2 < 0.0295.
   const d = m + 1;
   const s = (m - 1) / d;
-  const p = s * d;
+  let p = s * d;
   const sl = (m - 1 - p - productError(s, d, p) - s * (m < 1 ? m - (d - 1) : 1 - (d - m))) / d;
-  let h = product(s, sl, s, sl);
-  const u = sum(h, low, 0);
-  const ul = low;
+  p = s * s;
+  let l = productLow(s, sl, s, sl, p);
+  const u = p + l;
+  const ul = p - u + l;
   let tail = u * (1 / 29);
   for (let i = 27; i > 7; i -= 2) tail = u * (1 / i + tail);
   // q = 1/5 + u (1/7 + tail), then 1/3 + u q, then s + s u q: each a sum of two doubles.
-  h = sum(1 / 5, u * (1 / 7 + tail), FIFTH_LOW);
-  h = product(u, ul, h, low);
-  h = sum(1 / 3, h, low + THIRD_LOW);
-  h = product(u, ul, h, low);
-  h = sum(h, low, 0);
-  h = product(s, sl, h, low);
-  h = sum(s, h, low + sl);
+  p = u * (1 / 7 + tail);
+  let h = 1 / 5 + p;
+  l = 1 / 5 - h + p + FIFTH_LOW;
+  p = u * h;
+  l = productLow(u, ul, h, l, p);
+  h = 1 / 3 + p;
+  l = 1 / 3 - h + p + (l + THIRD_LOW);
+  p = u * h;
+  l = productLow(u, ul, h, l, p);
+  h = p + l;
+  l = p - h + l;
+  p = s * h;
+  l = productLow(s, sl, h, l, p) + sl;
+  h = s + p;
+  l = s - h + p + l;
 
   // ln a = e ln 2 + ln m.
   const ea = e * LN2_A;
-  const l = low;
   let t = ea + 2 * h;
-  const tl = (ea === 0 ? 0 : ea - t + 2 * h) + (e * LN2_B + (e * LN2_C + 2 * l));
-  h = sum(t, tl, 0);
+  l = (ea === 0 ? 0 : ea - t + 2 * h) + (e * LN2_B + (e * LN2_C + 2 * l));
+  h = t + l;
+  l = t - h + l;
 
   // z = y ln a, within 2^-69 of its size.
   t = y * h;
   if (t > 710) return Number.POSITIVE_INFINITY;
   if (t < -746) return 0;
-  const yl = productError(y, h, t) + y * low;
+  l = productError(y, h, t) + y * l;
 
   // z = n ln 2 + r with |r| < 0.347, e^r = 1 + r + r^2/2 + r^3 (1/3! + r/4! + ...).
   const n = Math.round(t * Math.LOG2E);
   const za = t - n * LN2_A;
-  const zb = yl - n * LN2_B - n * LN2_C;
+  const zb = l - n * LN2_B - n * LN2_C;
   const z = za + zb;
   const zl = Math.abs(za) > Math.abs(zb) ? za - z + zb : zb - z + za;
   let factorial = 87178291200; // 14!
@@ -149,12 +146,13 @@ export function power(
     factorial /= i;
     series = z * (1 / factorial + series);
   }
-  const square = product(z, zl, z, zl);
-  const cubic = z * square * (1 / 6 + series);
+  p = z * z;
+  const cubic = z * p * (1 / 6 + series);
   const one = 1 + z;
-  h = one + 0.5 * square;
-  const v = sum(h, one - h + 0.5 * square + (1 - one + z + (zl + 0.5 * low + cubic)), 0);
-  return n < -1021 ? tiny(v, low, n) : scale(v, n);
+  h = one + 0.5 * p;
+  l = one - h + 0.5 * p + (1 - one + z + (zl + 0.5 * productLow(z, zl, z, zl, p) + cubic));
+  const v = h + l;
+  return n < -1021 ? tiny(v, h - v + l, n) : scale(v, n);
 }
 
 /** v 2^n where v is about 1 and the result is normal or overflows. */
