@@ -46,6 +46,10 @@ const TILE_ROOM = 4 * 8 * SPAN;
 /** Bytes of all these places, with tiles for p, g, m, v and the largest v: the arena comes after them. */
 export const RESERVED: number = Math.ceil((TILES_AT + 5 * TILE_ROOM) / 65536) * 65536;
 
+/** Bytes from which on an array is not in the caches when its turn comes, and what a memory must have after its last array to be touched ahead of. */
+const FETCH = 2 ** 20;
+export const BEYOND: number = 4096 + 64;
+
 /** Float64 arrays go where the types say Float32Array: all loops have one shape. */
 type Floats = Float32Array;
 
@@ -144,6 +148,11 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
     return keptOf(address, array);
   }
 
+  /** Whether an array is to be touched ahead of where it is read. */
+  function ahead(address: number, array: Floats): number {
+    return address >= 0 && array.length * width >= FETCH ? 1 : 0;
+  }
+
   /** Bytes from row to row: in the array itself, or in its tile. */
   function stride(address: number, cols: number, span: number): number {
     return (address < 0 ? span : cols) * width;
@@ -190,7 +199,7 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
       let sum = 0;
       for (let k = 0; k < length; k += step) {
         const n = Math.min(step, length - k);
-        sum = wasm.sumSquares(enter(0, x0, kept, true, x, offset + k, n), n, LANES, k === 0 ? 1 : 0);
+        sum = wasm.sumSquares(enter(0, x0, kept, true, x, offset + k, n), n, LANES, k === 0 ? 1 : 0, ahead(x0, x));
       }
       return sum;
     },
@@ -203,7 +212,8 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
         const step = x0 >= 0 ? length : flat;
         for (let k = 0; k < length; k += step) {
           const n = Math.min(step, length - k);
-          if (nonFinite(enter(0, x0, kept, true, x, offset + k, n), n, PLACE) !== 0) return Number.NaN;
+          const bad = nonFinite(enter(0, x0, kept, true, x, offset + k, n), n, PLACE, ahead(x0, x));
+          if (bad !== 0) return Number.NaN;
         }
         return 0;
       }),

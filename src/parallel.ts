@@ -19,7 +19,7 @@ import { boolean, options as checkedOptions, integer, show } from './_check.ts';
 import { Crew, type TornRange, TornStepError, type WorkerLike } from './_crew.ts';
 import { sharedDoubles } from './_plan.ts';
 import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine, type WasmMemory } from './_simd-engine.ts';
-import { RESERVED } from './_simd-loops.ts';
+import { BEYOND, RESERVED } from './_simd-loops.ts';
 import { FIRST_WORKER } from './_threads.ts';
 import { runParallelWorker } from './_worker.ts';
 import { type Kernels, typescriptKernels } from './kernels.ts';
@@ -86,7 +86,7 @@ export async function parallelKernels(options: ParallelOptions = {}): Promise<Pa
   const threads = integer(`${where}: threads`, given.threads ?? (await cores()), { min: 1, max: MOST_THREADS });
   const simd = boolean(`${where}: simd`, given.simd ?? true);
   const region = RESERVED + STRIPS;
-  const most = MOST_PAGES * PAGE - threads * region;
+  const most = MOST_PAGES * PAGE - threads * region - BEYOND;
   const bytes = integer(`${where}: arenaBytes`, given.arenaBytes ?? DEFAULT_ARENA, { min: 0, max: most });
   if (given.createWorker !== undefined && typeof given.createWorker !== 'function') {
     throw new TypeError(
@@ -106,7 +106,7 @@ export async function parallelKernels(options: ParallelOptions = {}): Promise<Pa
   if (simd) {
     compileSimd(where, true, 'pass simd: false, which gives the TypeScript loops and the same bits');
     const room = Math.min(Math.ceil(bytes / 64) * 64, most);
-    memory = makeMemory(where, Math.ceil((threads * region + room) / PAGE), true);
+    memory = makeMemory(where, Math.ceil((threads * region + room + BEYOND) / PAGE), true);
     arena = new Arena(where, memory.buffer, threads * region, room);
     kernels = { ...sharedKernels(arena), ...simdEngine(memory, arena, 0, true) };
   }

@@ -15,7 +15,7 @@ import { Arena } from './_arena.ts';
 import { options as checkedOptions, integer } from './_check.ts';
 import { Copies } from './_simd-copies.ts';
 import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine } from './_simd-engine.ts';
-import { RESERVED } from './_simd-loops.ts';
+import { BEYOND, RESERVED } from './_simd-loops.ts';
 import type { Kernels } from './kernels.ts';
 
 /** Options of {@link simdKernels}. */
@@ -35,6 +35,8 @@ const DEFAULT_ARENA = 64 * 2 ** 20;
 const COPIES = 2 ** 20;
 /** Where the arena begins. */
 const FIXED = RESERVED + COPIES;
+/** Bytes that a memory can have for arrays. */
+const MOST = MOST_PAGES * PAGE - FIXED - BEYOND;
 const REPAIR = 'leave the kernels option out, which gives the TypeScript loops and the same bits';
 
 /**
@@ -50,11 +52,11 @@ const REPAIR = 'leave the kernels option out, which gives the TypeScript loops a
  */
 export function simdKernels(options: SimdOptions = {}): Kernels {
   const { arenaBytes = DEFAULT_ARENA } = checkedOptions('simdKernels', options, ['arenaBytes']);
-  const bytes = integer('simdKernels: arenaBytes', arenaBytes, { min: 0, max: MOST_PAGES * PAGE - FIXED });
+  const bytes = integer('simdKernels: arenaBytes', arenaBytes, { min: 0, max: MOST });
   compileSimd('simdKernels', false, REPAIR);
   // Counted in whole lines, so that the last one is not lost.
-  const room = Math.min(Math.ceil(bytes / 64) * 64, MOST_PAGES * PAGE - FIXED);
-  const memory = makeMemory('simdKernels', Math.ceil((FIXED + room) / PAGE), false);
+  const room = Math.min(Math.ceil(bytes / 64) * 64, MOST);
+  const memory = makeMemory('simdKernels', Math.ceil((FIXED + room + BEYOND) / PAGE), false);
   const arena = new Arena('simdKernels', memory.buffer, FIXED, room);
   const copies = new Copies(RESERVED, COPIES);
 

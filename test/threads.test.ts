@@ -3,7 +3,7 @@ import { Parameter } from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import { Arena } from '../src/_arena.ts';
 import { compileSimd, makeMemory, PAGE, simdEngine } from '../src/_simd-engine.ts';
-import { RESERVED } from '../src/_simd-loops.ts';
+import { BEYOND, RESERVED } from '../src/_simd-loops.ts';
 import { createTask, type StateArray } from '../src/_tasks.ts';
 import {
   CALLER,
@@ -146,7 +146,7 @@ it('a worker takes every array of the shared memory as a live one: its caller ha
 it('an instance of the SIMD loops writes to its own places and to arrays only: others share its memory', () => {
   compileSimd('test', true, '');
   const region = RESERVED + 2 ** 19;
-  const memory = makeMemory('test', Math.ceil((2 * region + 2 ** 20) / PAGE), true);
+  const memory = makeMemory('test', Math.ceil((2 * region + 2 ** 20 + BEYOND) / PAGE), true);
   const arena = new Arena('test', memory.buffer, 2 * region, 2 ** 20);
   const kernels: Kernels = {
     ...typescriptKernels,

@@ -21,7 +21,10 @@
  * brackets the same loops before they were shaped so): sumSquares 0.138 (0.154), reduce 0.19 (0.21), measure 0.20, apply 0.31 (0.37), with decay 0.37,
  * applyMomentum 0.58 (0.67), measureVector 0.50, applyVector 1.26, adam 1.24 (1.35). The ports for multiplications and conversions would allow 0.12, 0.16, 0.20,
  * 0.30, 0.36, 0.54 and, for adam, 1.0. Arrays of 64 MiB: apply 0.61 (1.08), with decay 0.63 (1.35), applyMomentum 0.89 (1.24) for two rows at a time; sumSquares
- * 0.27 (0.55) for the touch ahead. Tried and refused:
+ * 0.27 (0.55) for the touch ahead. With rows of 2 KiB, 64 MiB: apply 0.63 (1.24), applyMomentum 0.92 (1.72) for rows of either half instead of neighbours. Tried
+ * and refused:
+ * - reduce and measure with every line touched 4 or 8 KiB ahead: at 64 MiB 0.58 and 0.46 instead of 0.45 and 0.32 with rows of 2 KiB, 0.52 and 0.43 instead of
+ *   0.26 with longer ones: the touches fill the processor's window.
  * - reduce with eight columns at a time, or with the column sums of one round stored in the next: no faster. With stores of 16 bytes: 0.23.
  * - apply with two rows by four columns: 0.316. measure with eight columns: no faster, with four a little at 64 columns.
  * - adam with eight elements at a time 1.24, with the quotient's halves by way of memory instead of a shuffle 1.23, with the condition at its end 1.25.
@@ -322,24 +325,33 @@ function stepped(plain: bool, k: v128, p: v128, g: v128, f: v128, c: v128): v128
   return f64x2.sub(plain ? p : f64x2.mul(k, p), f64x2.mul(f64x2.mul(g, f), c));
 }
 
-/** P ← keep · P − G f c. Two rows at a time: four streams are fetched ahead where two are not. */
+/**
+ * P ← keep · P − G f c. Two rows at a time, one of the upper half and one of the lower: four streams, each from page to page, are fetched ahead where two
+ * are not, nor four within two pages (rows of 2 KiB side by side).
+ */
 // @ts-ignore: decorator
 @inline
 function apply<T>(
   plain: bool, p: usize, pStride: usize, g: usize, gStride: usize, rows: i32, cols: i32, row: usize, colFactor: usize, keep: f64,
 ): void {
   const k = f64x2.splat(keep);
-  for (; rows > 0; rows -= 2) {
-    const whole = rows > 1 ? cols & -8 : 0;
+  const half = rows >> 1;
+  const whole = cols & -8;
+  const done = whole * sizeof<T>();
+  const pFar = half * pStride;
+  const gFar = half * gStride;
+  const rowFar = half << 3;
+  for (let i = 0; i < half; i++) {
+    let p0 = p + i * pStride;
+    let g0 = g + i * gStride;
+    const factors = row + (i << 3);
     if (whole != 0) {
-      const f0 = v128.load64_splat(row);
-      const f1 = v128.load64_splat(row, 8);
-      let p0 = p;
-      let p1 = p + pStride;
-      let g0 = g;
-      let g1 = g + gStride;
+      const f0 = v128.load64_splat(factors);
+      const f1 = v128.load64_splat(factors + rowFar);
+      let p1 = p0 + pFar;
+      let g1 = g0 + gFar;
       let col = colFactor;
-      const end = p0 + whole * sizeof<T>();
+      const end = p0 + done;
       do {
         const c0 = v128.load(col);
         const c1 = v128.load(col, 16);
@@ -368,24 +380,29 @@ function apply<T>(
         col += 64;
       } while (p0 != end);
     }
-    for (let left = rows > 1 ? 2 : 1; left > 0; left--) {
-      const f = v128.load64_splat(row);
-      let pAt = p + whole * sizeof<T>();
-      let gAt = g + whole * sizeof<T>();
-      let col = colFactor + 8 * whole;
-      let j = cols - whole;
-      for (; j > 1; j -= 2) {
-        putTwo<T>(pAt, stepped(plain, k, two<T>(pAt), two<T>(gAt), f, v128.load(col)));
-        pAt += 2 * sizeof<T>();
-        gAt += 2 * sizeof<T>();
-        col += 16;
-      }
-      if (j > 0) putOne<T>(pAt, keep * one<T>(pAt) - one<T>(gAt) * load<f64>(row) * load<f64>(col));
-      p += pStride;
-      g += gStride;
-      row += 8;
+    if (whole != cols) {
+      applyRest<T>(plain, k, p0, g0, factors, colFactor + 8 * whole, cols - whole, keep);
+      applyRest<T>(plain, k, p + i * pStride + pFar + done, g + i * gStride + gFar + done, factors + rowFar, colFactor + 8 * whole, cols - whole, keep);
     }
   }
+  if (rows & 1) {
+    applyRest<T>(plain, k, p + (rows - 1) * pStride, g + (rows - 1) * gStride, row + ((rows - 1) << 3), colFactor, cols, keep);
+  }
+}
+
+/** {@link apply} to `cols` columns of one row. */
+// @ts-ignore: decorator
+@inline
+function applyRest<T>(plain: bool, k: v128, p: usize, g: usize, row: usize, col: usize, cols: i32, keep: f64): void {
+  const f = v128.load64_splat(row);
+  let j = cols;
+  for (; j > 1; j -= 2) {
+    putTwo<T>(p, stepped(plain, k, two<T>(p), two<T>(g), f, v128.load(col)));
+    p += 2 * sizeof<T>();
+    g += 2 * sizeof<T>();
+    col += 16;
+  }
+  if (j > 0) putOne<T>(p, keep * one<T>(p) - one<T>(g) * load<f64>(row) * load<f64>(col));
 }
 
 export function apply32(
@@ -408,7 +425,7 @@ function momentum(b: v128, m: v128, g: v128, f: v128, c: v128): v128 {
   return f64x2.add(f64x2.mul(b, m), f64x2.mul(f64x2.mul(g, f), c));
 }
 
-/** M ← β₁M + G f c, P ← keep · P − M, two rows at a time. */
+/** M ← β₁M + G f c, P ← keep · P − M, two rows at a time as in {@link apply}. */
 // @ts-ignore: decorator
 @inline
 function applyMomentum<T>(
@@ -417,19 +434,27 @@ function applyMomentum<T>(
 ): void {
   const k = f64x2.splat(keep);
   const b = f64x2.splat(beta1);
-  for (; rows > 0; rows -= 2) {
-    const whole = rows > 1 ? cols & -4 : 0;
-    if (whole != 0) {
-      const f0 = v128.load64_splat(row);
-      const f1 = v128.load64_splat(row, 8);
-      let p0 = p;
-      let p1 = p + pStride;
-      let g0 = g;
-      let g1 = g + gStride;
-      let m0 = m;
-      let m1 = m + mStride;
+  const half = rows >> 1;
+  const whole = cols & -4;
+  const done = whole * sizeof<T>();
+  for (let i = 0; i < rows; i++) {
+    const pAt = p + i * pStride;
+    const gAt = g + i * gStride;
+    const mAt = m + i * mStride;
+    const factor = row + (i << 3);
+    // Of every pair the second row's whole columns are done with the first's; a row without a partner has none done.
+    const single = i == rows - 1 && (rows & 1) == 1;
+    if (i < half && whole != 0) {
+      const f0 = v128.load64_splat(factor);
+      const f1 = v128.load64_splat(factor + (half << 3));
+      let p0 = pAt;
+      let p1 = p0 + half * pStride;
+      let g0 = gAt;
+      let g1 = g0 + half * gStride;
+      let m0 = mAt;
+      let m1 = m0 + half * mStride;
       let col = colFactor;
-      const end = p0 + whole * sizeof<T>();
+      const end = p0 + done;
       do {
         const c0 = v128.load(col);
         const c1 = v128.load(col, 16);
@@ -458,33 +483,33 @@ function applyMomentum<T>(
         col += 32;
       } while (p0 != end);
     }
-    for (let left = rows > 1 ? 2 : 1; left > 0; left--) {
-      const f = v128.load64_splat(row);
-      let pAt = p + whole * sizeof<T>();
-      let gAt = g + whole * sizeof<T>();
-      let mAt = m + whole * sizeof<T>();
-      let col = colFactor + 8 * whole;
-      let j = cols - whole;
-      for (; j > 1; j -= 2) {
-        const y = momentum(b, two<T>(mAt), two<T>(gAt), f, v128.load(col));
-        const x = f64x2.sub(f64x2.mul(k, two<T>(pAt)), y);
-        putTwo<T>(mAt, y);
-        putTwo<T>(pAt, x);
-        pAt += 2 * sizeof<T>();
-        gAt += 2 * sizeof<T>();
-        mAt += 2 * sizeof<T>();
-        col += 16;
-      }
-      if (j > 0) {
-        const y = beta1 * one<T>(mAt) + one<T>(gAt) * load<f64>(row) * load<f64>(col);
-        putOne<T>(mAt, y);
-        putOne<T>(pAt, keep * one<T>(pAt) - y);
-      }
-      p += pStride;
-      g += gStride;
-      m += mStride;
-      row += 8;
-    }
+    const from = single ? 0 : done;
+    momentumRest<T>(k, b, pAt + from, gAt + from, mAt + from, factor, single ? colFactor : colFactor + 8 * whole, single ? cols : cols - whole, keep, beta1);
+  }
+}
+
+/** {@link applyMomentum} to `cols` columns of one row. */
+// @ts-ignore: decorator
+@inline
+function momentumRest<T>(
+  k: v128, b: v128, p: usize, g: usize, m: usize, row: usize, col: usize, cols: i32, keep: f64, beta1: f64,
+): void {
+  const f = v128.load64_splat(row);
+  let j = cols;
+  for (; j > 1; j -= 2) {
+    const y = momentum(b, two<T>(m), two<T>(g), f, v128.load(col));
+    const x = f64x2.sub(f64x2.mul(k, two<T>(p)), y);
+    putTwo<T>(m, y);
+    putTwo<T>(p, x);
+    p += 2 * sizeof<T>();
+    g += 2 * sizeof<T>();
+    m += 2 * sizeof<T>();
+    col += 16;
+  }
+  if (j > 0) {
+    const y = beta1 * one<T>(m) + one<T>(g) * load<f64>(row) * load<f64>(col);
+    putOne<T>(m, y);
+    putOne<T>(p, keep * one<T>(p) - y);
   }
 }
 
@@ -504,8 +529,10 @@ export function applyMomentum64(
 
 // ---------------------------------------------------------------- vectors
 
-/** Bytes from which on a range is not in the caches, and how far ahead it is then touched: the processor fetches ahead within a page only. */
-const FETCH: usize = 1048576;
+/**
+ * How far `ahead` a range is touched that is not in the caches: the processor fetches ahead within a page only. It may be past the array's end, as the memory
+ * goes on for that long.
+ */
 const AHEAD: usize = 4096;
 
 /** The eight lanes of a flat sum, joined. */
@@ -518,7 +545,7 @@ function joined(lanes: usize): f64 {
 
 // @ts-ignore: decorator
 @inline
-function sumSquares<T>(x: usize, length: i32, lanes: usize, first: i32): f64 {
+function sumSquares<T>(x: usize, length: i32, lanes: usize, first: i32, ahead: i32): f64 {
   let l0 = f64x2.splat(0);
   let l1 = l0;
   let l2 = l0;
@@ -535,9 +562,9 @@ function sumSquares<T>(x: usize, length: i32, lanes: usize, first: i32): f64 {
   if (x != end) {
     let touched = 0;
     // Two loops, as the touch costs a seventh where there is nothing to fetch.
-    const near = (end - x) > FETCH ? end - AHEAD : x;
+    const near = ahead ? end - 8 * sizeof<T>() : x;
     while (x < near) {
-      touched |= load<i32>(x + AHEAD);
+      touched |= load<i32>(x, AHEAD);
       const x0 = two<T>(x);
       const x1 = twoAt2<T>(x);
       const x2 = twoAt4<T>(x);
@@ -575,12 +602,12 @@ function sumSquares<T>(x: usize, length: i32, lanes: usize, first: i32): f64 {
 }
 
 /** Eight lanes are carried at `lanes`, 72 bytes, from the `first` call on; every call but the last has a multiple of 8 elements. Returns the lanes joined. */
-export function sumSquares32(x: usize, length: i32, lanes: usize, first: i32): f64 {
-  return sumSquares<f32>(x, length, lanes, first);
+export function sumSquares32(x: usize, length: i32, lanes: usize, first: i32, ahead: i32): f64 {
+  return sumSquares<f32>(x, length, lanes, first, ahead);
 }
 
-export function sumSquares64(x: usize, length: i32, lanes: usize, first: i32): f64 {
-  return sumSquares<f64>(x, length, lanes, first);
+export function sumSquares64(x: usize, length: i32, lanes: usize, first: i32, ahead: i32): f64 {
+  return sumSquares<f64>(x, length, lanes, first, ahead);
 }
 
 // @ts-ignore: decorator
@@ -594,15 +621,15 @@ function differences(x: usize): v128 {
 }
 
 /** 0 when all are finite, else 1: x - x is +0 or NaN. A third of what sumSquares takes. `place`: four bytes that no other thread writes. */
-export function nonFinite32(x: usize, length: i32, place: usize): i32 {
+export function nonFinite32(x: usize, length: i32, place: usize, ahead: i32): i32 {
   let bad = f32x4.splat(0);
   let k = length & 15;
   const end = x + ((length - k) << 2);
   let touched = 0;
   if (x != end) {
-    const near = end - x > FETCH ? end - AHEAD : x;
+    const near = ahead ? end - 64 : x;
     while (x < near) {
-      touched |= load<i32>(x + AHEAD);
+      touched |= load<i32>(x, AHEAD);
       bad = v128.or(bad, differences(x));
       x += 64;
     }
