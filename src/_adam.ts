@@ -44,6 +44,6 @@ export const adamKinds: Readonly<Record<'adam', Kind>> = {
   adam: {
     float32: { sumSquares, adam, amsgrad },
     float64: { sumSquares: sumSquares64, adam: adam64, amsgrad: amsgrad64 },
-    run: (engine, task, pass, block) => runFlat(engine, task, pass, block, strip),
+    run: (engine, task, pass, block) => runFlat(engine, task, pass, block, strip, false),
   },
 };

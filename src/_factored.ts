@@ -3,14 +3,16 @@
  *
  * | kind | parameter | pass 0, writes no weight or state | pass 1 | pass 2 |
  * | --- | --- | --- | --- | --- |
- * | matrix | rank 2 and more | row and column sums of G², sum of P² | sum of U² | P, momentum |
- * | vector | rank 0 and 1 | sums of G² and P² | sum of U² | P, V, momentum |
+ * | matrix | rank 2 and more | row and column sums of G² | sums of U² and P² | P, momentum |
+ * | vector | rank 0 and 1 | sum of G² | sums of U² and P² | P, V, momentum |
+ *
+ * The weights are looked at in pass 1 and not in pass 0, after which all other parameters have their turn: they are still in the caches when pass 2 writes them.
  */
 import { stripRows } from './_blocks.ts';
 import * as loops32 from './_loops.ts';
 import * as loops64 from './_loops64.ts';
 import { isSixteen } from './_sixteen.ts';
-import { BETA1, BETA2, type Engine, EPS, KEEP, type Kind, REST2, runFlat, SCALE, type Task, WEIGH } from './_tasks.ts';
+import { BETA1, BETA2, type Engine, EPS, KEEP, type Kind, REST2, runFlat, SCALE, type Task } from './_tasks.ts';
 
 const matrix: Kind['run'] = (engine, task, pass, block, columns, at) => {
   const { dtype, rows, cols, unit, blocksEach, rowFactor, colFactor, scalars, partials, m } = task;
@@ -24,6 +26,7 @@ const matrix: Kind['run'] = (engine, task, pass, block, columns, at) => {
   const sumsAt = alone ? colAt : at;
   if (pass === 0) sums.fill(0, sumsAt, sumsAt + cols);
   let sum = 0;
+  let weight = 0;
   for (let row = first; row < end; row += strip) {
     const count = Math.min(strip, end - row);
     const from = row * cols;
@@ -31,10 +34,10 @@ const matrix: Kind['run'] = (engine, task, pass, block, columns, at) => {
     if (pass < 2) {
       engine.read(task, from, n, true);
       const { loops, g, at: gAt, table } = engine;
-      if (pass === 1) sum = loops.measure(g, gAt, count, cols, rowFactor, row, colFactor, colAt, sum, table);
+      if (pass === 0) loops.reduce(g, gAt, count, cols, rowFactor, row, sums, sumsAt, table);
       else {
-        loops.reduce(g, gAt, count, cols, rowFactor, row, sums, sumsAt, table);
-        if (scalars[WEIGH] === 1) sum += engine.squares(task, task.p, from, n);
+        sum = loops.measure(g, gAt, count, cols, rowFactor, row, colFactor, colAt, sum, table);
+        weight += engine.squares(task, task.p, from, n);
       }
     } else {
       engine.readBoth(task, from, n, true);
@@ -65,7 +68,8 @@ const matrix: Kind['run'] = (engine, task, pass, block, columns, at) => {
       engine.store(task, from, n);
     }
   }
-  partials[2 * block + (pass === 0 ? 1 : 0)] = sum;
+  partials[2 * block] = sum;
+  partials[2 * block + 1] = weight;
 };
 
 function vectorStrip(engine: Engine, task: Task, pass: number, from: number, n: number): number {
@@ -114,5 +118,9 @@ const float64 = {
 /** The kinds of tasks of Adafactor. */
 export const factored: Readonly<Record<'matrix' | 'vector', Kind>> = {
   matrix: { float32, float64, run: matrix },
-  vector: { float32, float64, run: (engine, task, pass, block) => runFlat(engine, task, pass, block, vectorStrip) },
+  vector: {
+    float32,
+    float64,
+    run: (engine, task, pass, block) => runFlat(engine, task, pass, block, vectorStrip, pass === 1),
+  },
 };

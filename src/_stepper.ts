@@ -4,7 +4,7 @@
 import type { Formula, Slot, StateOf } from './_formula.ts';
 import { nameHash, streamKey } from './_random.ts';
 import { isSixteen } from './_sixteen.ts';
-import { CHECK, Engine, KEY0, type Scratch, STEP, STOCHASTIC, type StateArray, type Task, WEIGH } from './_tasks.ts';
+import { CHECK, Engine, KEY0, type Scratch, STEP, STOCHASTIC, type StateArray, type Task } from './_tasks.ts';
 import type { NumericArray } from './dtype.ts';
 import { allocateOwn, freeOwn, type Kernels } from './kernels.ts';
 import { firstNonFinite, NonFiniteGradientError } from './non-finite.ts';
@@ -81,7 +81,6 @@ export class Stepper {
     for (const array of [task.p, task.g]) if (array.BYTES_PER_ELEMENT !== 2) kernels.checkLive(array as StateArray);
     task.scalars[CHECK] = group.nonFinite === 'propagate' ? 0 : 1;
     formula.prepare(slot, 0);
-    if (task.scalars[WEIGH] === 1) kernels.keep?.(task.p);
     kernels.keep?.(task.g);
   }
 
@@ -104,9 +103,11 @@ export class Stepper {
 
   /** Before pass 1: the state arrays, the count, and the scalars that depend on it in all optimizers. */
   advance(slot: Slot): void {
-    this.formula.bind(slot, this.stateOf);
-    // Those of other parameters may have taken its place.
-    this.kernels.keep?.(slot.task.g);
+    const { formula, kernels } = this;
+    formula.bind(slot, this.stateOf);
+    // Others may have taken its place since pass 0. The weights are read in every later pass.
+    kernels.keep?.(slot.task.g);
+    if (formula.passes > 2) kernels.keep?.(slot.task.p);
     slot.step++;
     const { scalars, dtype } = slot.task;
     scalars[STEP] = slot.step;

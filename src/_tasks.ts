@@ -22,16 +22,14 @@ export const REST2 = 5;
 export const EPS = 6;
 export const SCALE = 7;
 export const SIGN = 8;
-/** 1: the sum of P² is wanted. */
-export const WEIGH = 9;
 /** 1: the sum of G² is wanted (a matrix needs it anyway). */
-export const CHECK = 10;
+export const CHECK = 9;
 /** 1: 16-bit weights are rounded stochastically, with the stream's two key words and the step after it. */
-export const STOCHASTIC = 11;
-export const KEY0 = 12;
-export const KEY1 = 13;
-export const STEP = 14;
-const SCALARS = 15;
+export const STOCHASTIC = 10;
+export const KEY0 = 11;
+export const KEY1 = 12;
+export const STEP = 13;
+const SCALARS = 14;
 
 /** One parameter's work. */
 export interface Task {
@@ -47,7 +45,7 @@ export interface Task {
   readonly blocksEach: number;
   readonly blocks: number;
   readonly scalars: Float64Array;
-  /** Two sums per block: of G² or U², and of P². */
+  /** Two sums per block: of G² (not a matrix's) or U², and of P². */
   readonly partials: Float64Array;
   /** Matrix: first the sums of rows and columns, then the factors of 1 / V̂, then those of U. Length lead·rows and lead·cols. */
   readonly rowFactor: Float64Array;
@@ -280,15 +278,14 @@ export class Engine {
   }
 }
 
-/**
- * A pass over one block of a vector, by strips. In pass 0 the sums that are wanted of G² and P², else `work`, which returns what is to be summed.
- */
+/** A pass over one block of a vector, by strips: in pass 0 the sum of G² where it is wanted, else `work`, which returns what is to be summed; and `weigh`, P². */
 export function runFlat(
   engine: Engine,
   task: Task,
   pass: number,
   block: number,
   work: (engine: Engine, task: Task, pass: number, at: number, n: number) => number,
+  weigh: boolean,
 ): void {
   const { scalars, partials, unit, cols, dtype } = task;
   const end = Math.min((block + 1) * unit, cols);
@@ -298,10 +295,8 @@ export function runFlat(
   for (let at = block * unit; at < end; at += strip) {
     const n = Math.min(strip, end - at);
     if (pass > 0) sum += work(engine, task, pass, at, n);
-    else {
-      if (scalars[CHECK] === 1) sum += engine.check(task, at, n);
-      if (scalars[WEIGH] === 1) weight += engine.squares(task, task.p, at, n);
-    }
+    else if (scalars[CHECK] === 1) sum += engine.check(task, at, n);
+    if (weigh) weight += engine.squares(task, task.p, at, n);
   }
   partials[2 * block] = sum;
   partials[2 * block + 1] = weight;

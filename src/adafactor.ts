@@ -19,19 +19,7 @@ import {
   stateArrayOf,
 } from './_formula.ts';
 import { power } from './_math.ts';
-import {
-  BETA1,
-  BETA2,
-  createTask,
-  EPS,
-  KEEP,
-  REST2,
-  SCALE,
-  type StateArray,
-  type Task,
-  total,
-  WEIGH,
-} from './_tasks.ts';
+import { BETA1, BETA2, createTask, EPS, KEEP, REST2, SCALE, type StateArray, type Task, total } from './_tasks.ts';
 import { Optimizer } from './optimizer.ts';
 import type { CommonOptions, ParamGroup, Params } from './param-group.ts';
 import { label, Parameter } from './parameter.ts';
@@ -193,9 +181,8 @@ const formula: Formula = {
   },
 
   prepare(slot, pass) {
-    if (pass === 0) slot.task.scalars[WEIGH] = 1;
-    else if (pass === 1) prepareMeasure(slot);
-    else prepareApply(slot);
+    if (pass === 1) prepareMeasure(slot);
+    else if (pass === 2) prepareApply(slot);
   },
 };
 
@@ -209,19 +196,14 @@ function decayAt(step: number, decayRate: number): number {
   return known.beta2;
 }
 
-/** After the sums over G and P: the learning rate, the second moment, and for a matrix the factors of 1 / V̂. */
+/** After the sums over G: the second moment, and for a matrix the factors of 1 / V̂. */
 function prepareMeasure(slot: Slot): void {
   const { task, group, parameter } = slot;
   const { scalars } = task;
-  slot.rms = rootMeanSquare(total(task, 1), parameter);
-  const lr = learningRate(group, slot.step, slot.rms);
-  slot.lr = lr;
   const beta2 = decayAt(slot.step, group.decayRate as number);
-  scalars[BETA1] = (group.beta1 as number | null) ?? 0;
   scalars[BETA2] = beta2;
   scalars[REST2] = 1 - beta2;
   scalars[EPS] = (group.eps as [number, number])[0];
-  scalars[KEEP] = 1 - (group.weightDecay as number) * lr;
 
   // The means over an empty dimension are not numbers; there is nothing to update either.
   if (task.kind === 'vector' || parameter.data.length === 0) return;
@@ -230,13 +212,18 @@ function prepareMeasure(slot: Slot): void {
   for (let matrix = 0; matrix < task.lead; matrix++) factor(task, matrix, rowAverage, colAverage);
 }
 
-/** After the sum over U: the clip, which divides by RMS(U) / d where that is more than 1 (paper, section 6). */
+/** After the sums over U and P: the learning rate, and the clip, which divides by RMS(U) / d where that is more than 1 (paper, section 6). */
 function prepareApply(slot: Slot): void {
   const { task, group, parameter } = slot;
   const { scalars, rowFactor, colFactor } = task;
+  slot.rms = rootMeanSquare(total(task, 1), parameter);
+  const lr = learningRate(group, slot.step, slot.rms);
+  slot.lr = lr;
   const clip = rootMeanSquare(total(task, 0), parameter) / (group.clipThreshold as number);
   const beta1 = group.beta1 as number | null;
-  const scale = (slot.lr! / (clip > 1 || Number.isNaN(clip) ? clip : 1)) * (beta1 === null ? 1 : 1 - beta1);
+  scalars[KEEP] = 1 - (group.weightDecay as number) * lr;
+  scalars[BETA1] = beta1 ?? 0;
+  const scale = (lr / (clip > 1 || Number.isNaN(clip) ? clip : 1)) * (beta1 === null ? 1 : 1 - beta1);
   if (task.kind === 'vector') scalars[SCALE] = scale;
   else {
     for (let i = 0; i < rowFactor.length; i++) rowFactor[i] = Math.sqrt(rowFactor[i]!) * scale;

@@ -10,7 +10,7 @@ import { adamKinds } from './_adam.ts';
 import { number, show } from './_check.ts';
 import { type Formula, flag, nonNegative, type StateSpec, stateArrayOf } from './_formula.ts';
 import { pow } from './_math.ts';
-import { BETA2, createTask, EPS, KEEP, KEEP_AFTER, REST1, REST2, SCALE, SIGN, total, WEIGH } from './_tasks.ts';
+import { BETA2, createTask, EPS, KEEP, KEEP_AFTER, REST1, REST2, SCALE, SIGN, total } from './_tasks.ts';
 import { Optimizer } from './optimizer.ts';
 import type { CommonOptions, Params } from './param-group.ts';
 
@@ -109,10 +109,7 @@ const formula: Formula = {
   prepare(slot, pass) {
     const { task, group, step } = slot;
     const { scalars } = task;
-    if (pass === 0) {
-      scalars[WEIGH] = 0;
-      return;
-    }
+    if (pass === 0) return;
     const [beta1, beta2] = group.betas as [number, number];
     const lr = group.lr!;
     const correct = group.correctBias === true;
