@@ -87,7 +87,7 @@ Written by \`npm run bench\` on ${date}; run it again on your machine, \`npm run
 
 - Machine: ${machine}
 - Versions: ${versions}
-- Each contestant took ${rounds} turns within one run; the tables give medians, and the least and the most of all turns. Such machines are noisy: only
+- Each contestant has a process of its own and took ${rounds} turns within one run; the tables give medians, and the least and the most of all turns. Such machines are noisy: only
   ratios within one run say something.
 
 ![Nanoseconds per element over matrix size](performance.svg)
