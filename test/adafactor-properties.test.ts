@@ -256,3 +256,33 @@ describe('the update', () => {
     );
   });
 });
+
+describe('the decay of the second moment', () => {
+  const trained = (decayRates: readonly number[]): string[] => {
+    const next = randomNumbers(1);
+    const parameters = decayRates.map(() => new Parameter(Float64Array.from([1, 2, 3, 4]), [2, 2]));
+    const groups = parameters.map((parameter, i) => ({ params: [parameter], decayRate: decayRates[i]! }));
+    const optimizer = new Adafactor(groups, external);
+    for (let step = 0; step < 3; step++) {
+      const gradient = randomArray(4, next);
+      for (const parameter of parameters) parameter.grad = gradient;
+      optimizer.step();
+    }
+    return parameters.map(({ data }) => bits(data));
+  };
+
+  it('is each group’s own in the same step', () => {
+    const alone = [-0.5, -0.8, -0.5].map((decayRate) => trained([decayRate])[0]);
+    expect(trained([-0.5, -0.8, -0.5])).toEqual(alone);
+    expect(alone[0]).not.toBe(alone[1]);
+  });
+
+  it('is 0 in the first step, whatever the exponent, and 1 later with one past all numbers', () => {
+    const parameter = new Parameter(Float64Array.from([1, 2]));
+    const optimizer = new Adafactor([parameter], { ...external, decayRate: -1e308 });
+    train(optimizer, parameter, [Float64Array.of(3, 4)]);
+    expect([...stateOf(optimizer, 'exp_avg_sq')]).toEqual([9, 16]);
+    train(optimizer, parameter, [Float64Array.of(5, 6)]);
+    expect([...stateOf(optimizer, 'exp_avg_sq')]).toEqual([9, 16]);
+  });
+});

@@ -59,6 +59,11 @@ describe('by hand', () => {
       [0.25, 0.5, 0.75, 1, 0.5, 0],
     ],
     [
+      'cosineWarmupWithMinLr, a whole wave',
+      cosineWarmupWithMinLr({ numWarmupSteps: 2, numTrainingSteps: 6, minLrRate: 0, numCycles: 1 }),
+      [0.5, 1, 0.5, 0, 0.5, 1],
+    ],
+    [
       'polynomialDecayWithWarmup',
       polynomialDecayWithWarmup({ numWarmupSteps: 2, numTrainingSteps: 6, lrInit: 1, lrEnd: 0.5, power: 2 }),
       [0, 0.5, 1, 0.5 + 0.5 * 0.5625, 0.625, 0.5 + 0.5 * 0.0625, 0.5, 0.5],
