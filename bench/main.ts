@@ -24,16 +24,23 @@ const HELP = `npm run bench -- [options]
 Otherwise writes docs/performance.md and docs/performance.svg.
 `;
 
-const { values: args } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, help: { type: 'boolean' } },
-});
+function readArguments(): { quick: boolean; help?: boolean } {
+  try {
+    return parseArgs({ options: { quick: { type: 'boolean', default: false }, help: { type: 'boolean' } } }).values;
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${HELP}`);
+    process.exit(2);
+  }
+}
+
+const args = readArguments();
 if (args.help === true) {
   process.stdout.write(HELP);
   process.exit();
 }
 const quick = args.quick;
 const rounds = quick ? 3 : 7;
-const milliseconds = quick ? 60 : 250;
+const milliseconds = quick ? 45 : 250;
 
 /** The line that is under way; only where somebody watches. */
 function progress(text: string): void {
@@ -60,7 +67,9 @@ const { threads } = javascript;
 const installed = python === undefined ? undefined : new Torch(python, 'as installed');
 const best = python === undefined ? undefined : new Torch(python, 'at its best');
 if (python === undefined)
-  say('No Python with torch and transformers here (npm run test:torch makes one): PyTorch is left out.');
+  say(
+    'No Python with torch and transformers here: PyTorch is left out. `npm run test:torch` makes one; TENSORLESS_PYTHON may name another.',
+  );
 
 const torchAdafactor: Contestant[] =
   best === undefined || installed === undefined
@@ -139,7 +148,7 @@ const sections: Section[] = [
   },
   {
     heading: 'AdamW',
-    text: 'float32, weight decay 0.01; TensorFlow.js has Adam without decay.',
+    text: 'float32, weight decay 0.01; TensorFlow.js has Adam without decay. jax-js and TensorFlow.js take part up to 1024 × 1024.',
     results: await races(squares('AdamW', sides), adamw, 'torch AdamW foreach, best'),
     growth: true,
   },
@@ -153,7 +162,7 @@ if (!quick) {
   const t5 = matrices(MODELS['T5-small']!);
   sections.push({
     heading: 'A real model',
-    text: 'One optimizer over the 132 matrices of T5-small (60 M weights).',
+    text: `One optimizer over the ${t5.length} matrices of T5-small.`,
     results: [
       ...(await races([['Adafactor, T5-small', t5]], adafactor, 'transformers Adafactor, best')),
       ...(await races([['AdamW, T5-small', t5]], adamw, 'torch AdamW foreach, best')),

@@ -4,16 +4,17 @@ import { parseHTML } from 'linkedom';
 import { exponent, type Result, type Row } from './measure.ts';
 import { MODELS, stateNumbers } from './t5.ts';
 
-const two = (x: number): string => (x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2));
+const two = (x: number): string =>
+  x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x >= 0.1 ? x.toFixed(2) : x.toFixed(3);
 const range = ([, least, most]: Row['cost']): string => `${two(least)}-${two(most)}`;
 
 /** At most 80 columns. */
 export function terminalTable({ title, baseline, rows }: Result): string {
   const lines = rows.map(
     ({ name, cost, speed }) =>
-      `  ${name.slice(0, 38).padEnd(38)} ${two(cost[0]).padStart(6)} ns ${`${two(speed[0])}x`.padStart(7)}  (${range(speed)})`,
+      `  ${name.slice(0, 41).padEnd(41)} ${two(cost[0]).padStart(6)} ns ${`${two(speed[0])}x`.padStart(7)}  (${range(speed)})`,
   );
-  return [title, `  per element; speed relative to ${baseline}`, ...lines].join('\n');
+  return [title, `  ns per element; times as fast as ${baseline} (least-most)`, ...lines].join('\n');
 }
 
 function markdownTable({ title, baseline, rows }: Result): string {
@@ -90,10 +91,15 @@ Written by \`npm run bench\` on ${date}; run it again on your machine, \`npm run
 - Each contestant has a process of its own and took ${rounds} turns within one run; the tables give medians, and the least and the most of all turns. Such machines are noisy: only
   ratios within one run say something.
 
+What the names say: "SIMD" is \`tensorless/simd\` with arrays from \`allocate\`, "copied" the same with ordinary arrays, "threads" \`tensorless/parallel\`, which
+uses them from 131,072 elements on. "foreach" and "fused" are PyTorch's two implementations of AdamW, "wasm jit" is jax-js's compiled step. PyTorch "as installed" gives
+large temporaries back to the system after each operation and has them faulted in again; with "best" the C library keeps them (\`MALLOC_MMAP_MAX_=0\`, a high
+\`MALLOC_TRIM_THRESHOLD_\`).
+
 ![Nanoseconds per element over matrix size](performance.svg)
 
-Before anything was timed, all had made three steps on the same numbers; the largest difference to the same formula in float64, relative to the
-largest weight:
+Before anything was timed, all had made three steps on the same numbers; the largest difference to this library's float64 result, which the tests hold to
+PyTorch's, relative to the largest weight:
 
 ${checks.map((check) => `- ${check}`).join('\n')}
 
@@ -108,7 +114,7 @@ ${stateTable()}
 
 ## Size
 
-What a bundler (esbuild) makes of it, minified and gzipped; \`test/size.test.ts\` holds the first line.
+What a bundler (esbuild) makes of it, minified and gzipped; \`test/size.test.ts\` holds the first line. The fast 16-bit loops are not in it: they come with \`toBfloat16\` and its like.
 
 | | kB |
 | --- | --- |

@@ -76,7 +76,7 @@ export class Arena {
     const pieces = left === largest ? '' : `, ${largest} in one piece`;
     return new RangeError(
       `${this.#owner}().allocate: ${dtype} times ${length} needs ${size} bytes, but of the arena's ${this.#bytes} only ${left} are free${pieces}; ` +
-        `ask for more with ${this.#owner}({ arenaBytes: ${this.#bytes - left + size} }) or more, free what is no longer used, or use an ordinary array`,
+        `ask for more with ${this.#owner}({ arenaBytes: ${this.#bytes - largest + size} }) or more, free what is no longer used, or use an ordinary array`,
     );
   }
 

@@ -4,6 +4,7 @@
  */
 
 import { adamKinds } from './_adam.ts';
+import { show } from './_check.ts';
 import { factored } from './_factored.ts';
 import { type KnownPlan, newPlan, tornRanges, wirePlan } from './_plan.ts';
 import type { Stepper } from './_stepper.ts';
@@ -159,8 +160,12 @@ export class Crew implements Threads {
     }
   }
 
-  #hire(place: number, patience: number): Promise<void> {
+  async #hire(place: number, patience: number): Promise<void> {
     const worker = this.#createWorker();
+    const given = worker as Partial<WorkerLike> | null | undefined;
+    if (typeof given?.postMessage !== 'function' || typeof given.terminate !== 'function') {
+      throw new TypeError(`parallelKernels: createWorker must return a new Worker, got ${show(worker)}`);
+    }
     const member: Member = { worker, ready: false, dead: false, plans: new Set() };
     this.#members[place] = member;
     return new Promise((resolve, reject) => {

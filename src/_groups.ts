@@ -16,6 +16,8 @@ const COMMON: Readonly<Record<string, OptionCheck>> = {
 };
 const COMMON_DEFAULTS: Readonly<Record<string, unknown>> = { nonFinite: 'throw', rounding: 'nearest', seed: 0 };
 
+const WRAP = '; wrap the array: new Parameter(array, shape)';
+
 export class GroupRules {
   /** Name of the optimizer's class in messages. */
   readonly name: string;
@@ -62,6 +64,9 @@ export class GroupRules {
   /** A new group; its parameters are added to `seen`, which they must not be in. */
   readInput(input: unknown, index: number, seen: Set<Parameter>): ParamGroup {
     const where = `${this.name}: group ${index}`;
+    if (ArrayBuffer.isView(input)) {
+      throw new TypeError(`${where} must be a Parameter or { params }, got ${show(input)}${WRAP}`);
+    }
     const { params, initialLr, ...rest } = record(where, input);
     const group = this.#read(where, options(where, rest, this.#names), this.defaults, (key) => key);
     for (const key of Object.keys(this.#formula.foreignKeys)) group[key] = this.#formula.foreignKeys[key];
@@ -69,7 +74,7 @@ export class GroupRules {
     this.#formula.checkGroup(where, group, true);
     for (const [i, item] of items(`${where}: params`, params, 'Parameters').entries()) {
       if (!(item instanceof Parameter)) {
-        const repair = ArrayBuffer.isView(item) ? '; wrap the array: new Parameter(array, shape)' : '';
+        const repair = ArrayBuffer.isView(item) ? WRAP : '';
         throw new TypeError(`${where}: params must hold Parameters, got ${show(item)}${repair}`);
       }
       if (seen.has(item)) {

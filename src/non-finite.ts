@@ -18,9 +18,10 @@ export class NonFiniteGradientError extends Error {
 
   /** @internal */
   constructor(where: string, parameter: Parameter, position: number, index: number, value: number) {
-    const what = Number.isFinite(value)
-      ? `${value} at index ${index}, whose square is not finite`
-      : `${value} at index ${index}`;
+    const square = value * value;
+    let what = `${value} at index ${index}`;
+    if (Number.isFinite(square)) what += ', the largest of numbers whose squares have no finite sum';
+    else if (Number.isFinite(value)) what += ', whose square is not finite';
     super(
       `${where}: the gradient of ${label(parameter, position)} is ${what}; nothing was changed. ` +
         'Lower the learning rate or clip with clipGradNorm, or leave such steps out with nonFinite: "skip"',

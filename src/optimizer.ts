@@ -56,6 +56,11 @@ export abstract class Optimizer {
     this.#checkAlive('step');
     checkClosure(where, closure);
     const loss = closure?.();
+    if (typeof (loss as { then?: unknown } | undefined)?.then === 'function') {
+      throw new TypeError(
+        `${where}: closure must return the loss, got ${show(loss)}; await optimizer.stepAsync(closure)`,
+      );
+    }
     try {
       this.#activateAll(where);
       this.#stepper.update(where);
@@ -66,8 +71,8 @@ export abstract class Optimizer {
   }
 
   /**
-   * {@link Optimizer.step}, on all threads of the kernels (`parallelKernels`); with other kernels it is done before this returns. The bits are
-   * those of `step`. Until it has settled, gradients and weights must be left alone, and the optimizer's other methods refuse.
+   * {@link Optimizer.step}, on all threads of the kernels (`parallelKernels`); with other kernels, and no closure, it is done before this returns. The bits
+   * are those of `step`. Until it has settled, gradients and weights must be left alone, and the optimizer's other methods refuse.
    *
    * @param closure - Called first; computes the gradients and returns the loss, or a promise of it.
    * @returns What closure returned.
@@ -77,19 +82,18 @@ export abstract class Optimizer {
     const where = `${this.#rules.name}.stepAsync`;
     this.#checkAlive('stepAsync');
     checkClosure(where, closure);
-    const loss = await closure?.();
-    this.#checkAlive('stepAsync');
     this.#busy = true;
     try {
+      const loss = closure === undefined ? undefined : await closure();
       this.#activateAll(where);
       const { threads } = this.#stepper.kernels;
       if (threads === undefined) this.#stepper.update(where);
       else await threads.step(this.#stepper, where);
+      return loss;
     } finally {
       this.#stepper.end();
       this.#busy = false;
     }
-    return loss;
   }
 
   /**
@@ -344,10 +348,10 @@ interface LoadedState {
 
 function checkKernels(name: string, kernels: unknown): Kernels {
   if (kernels === undefined) return typescriptKernels;
-  const given = kernels as Partial<Kernels> | null;
+  const given = kernels as (Partial<Kernels> & { then?: unknown }) | null;
   if (typeof given?.allocate !== 'function' || typeof given.free !== 'function') {
     throw new TypeError(
-      `${name}: kernels must be a Kernels object such as simdKernels() returns, got ${show(kernels)}`,
+      `${name}: kernels must be a Kernels object such as simdKernels() returns, got ${show(kernels)}${typeof given?.then === 'function' ? '; await it' : ''}`,
     );
   }
   return given as Kernels;

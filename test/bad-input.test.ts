@@ -65,6 +65,8 @@ describe.each(optimizers)('$name', ({ name, make, options }) => {
     for (const wrong of [null, 1, 'simd', {}, { allocate() {} }, [], () => ({})]) {
       expect(errorOf(() => make(params([parameter]), params({ kernels: wrong }))).message).toMatch(`${name}: kernels`);
     }
+    const promised = Promise.resolve({});
+    expect(errorOf(() => make(params([parameter]), params({ kernels: promised }))).message).toMatch(/; await it$/);
   });
 
   it('refuses what are no parameters', () => {
@@ -87,6 +89,7 @@ describe.each(optimizers)('$name', ({ name, make, options }) => {
     expect(errorOf(() => make(params([{ params: [a] }, { params: [b, a] }]))).message).toMatch('parameter "w1"');
     refuses(optimizer, () => optimizer.addParamGroup({ params: [a, optimizer.paramGroups[0]!.params[2]!] }), '"p2"');
     expect(make(params([a]))).toBeInstanceOf(Object);
+    expect(errorOf(() => make(params([new Float32Array(3)]))).message).toMatch('wrap the array: new Parameter');
   });
 
   it('refuses two parameters over the same memory, also one byte of it', () => {
@@ -143,6 +146,12 @@ describe.each(optimizers)('$name', ({ name, make, options }) => {
     for (const wrong of [null, 1, 'x', {}, []]) {
       refuses(optimizer, () => optimizer.step(wrong as never), `${name}.step: closure must be a function`);
     }
+    refuses(
+      optimizer,
+      () => optimizer.step((async () => 1) as never),
+      `${name}.step: closure must return the loss`,
+      'stepAsync',
+    );
     const stranger = new Parameter(new Float32Array(2), [2], { name: 'stranger' });
     stranger.grad = new Float32Array(2);
     refuses(optimizer, () => optimizer.stepParameter(stranger), `${name}.stepParameter: parameter "stranger" is not`);
@@ -157,6 +166,22 @@ describe.each(optimizers)('$name', ({ name, make, options }) => {
     };
     expect(() => optimizer.step(failing)).toThrow('no data');
     expect(snapshot(optimizer)).toEqual(before);
+  });
+
+  it('steps at once in stepAsync without threads, and is locked from the call while a closure is awaited', async () => {
+    const [optimizer, parameters] = trained(make as never);
+    const before = weightBits(parameters);
+    const done = optimizer.stepAsync();
+    expect(weightBits(parameters)).not.toEqual(before);
+    await done;
+    const waits = optimizer.stepAsync(async () => 7);
+    for (const call of [() => optimizer.step(), () => optimizer.stateDict(), () => optimizer.dispose()]) {
+      expect(call).toThrow('a stepAsync of this optimizer is under way');
+    }
+    await expect(optimizer.stepAsync()).rejects.toThrow('under way');
+    expect(await waits).toBe(7);
+    await expect(optimizer.stepAsync(() => Promise.reject(new Error('no data')))).rejects.toThrow('no data');
+    optimizer.step();
   });
 
   it('refuses everything but dispose once it is disposed', () => {

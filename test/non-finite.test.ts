@@ -63,6 +63,12 @@ describe('nonFinite', () => {
     const before = snapshot(optimizer);
     expect(() => optimizer.step()).toThrow(/parameter 0 is 1e\+200 at index 1, whose square is not finite/);
     expect(snapshot(optimizer)).toEqual(before);
+    parameter.grad = new Float64Array([1e154, 1.1e154]);
+    const again = snapshot(optimizer);
+    expect(() => optimizer.step()).toThrow(
+      /1\.1e\+154 at index 1, the largest of numbers whose squares have no finite sum/,
+    );
+    expect(snapshot(optimizer)).toEqual(again);
   });
 
   it.each(cases)('"skip" leaves the whole step out and counts it ($name, $dtype)', ({ make, dtype }) => {

@@ -308,6 +308,16 @@ describe('parallelKernels', () => {
     [{ simd: 1 }, /simd must be/],
     [{ arenaBytes: -1 }, /arenaBytes must be/],
     [{ createWorker: 'x' }, /createWorker must be a function that returns a new Worker, got "x"/],
+    [{ createWorker: () => ({}), threads: 2 }, /createWorker must return a new Worker, got an object/],
+    [
+      {
+        createWorker: () => {
+          throw new Error('no more workers');
+        },
+        threads: 2,
+      },
+      /no more workers/,
+    ],
     [{ thread: 2 }, /unknown option "thread".*"threads"/s],
   ])('refuses %j', async (options, message) => {
     await expect(parallelKernels(options as never)).rejects.toThrow(message);
