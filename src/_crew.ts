@@ -2,7 +2,6 @@
  * The calling thread's side of `parallelKernels`: its workers, the plans they were told of, and the passes of a step, of which this thread does its
  * share. It never waits for a worker to begin: whatever nobody has claimed it does itself.
  */
-
 import { adamKinds } from './_adam.ts';
 import { show } from './_check.ts';
 import { factored } from './_factored.ts';
@@ -238,6 +237,7 @@ export class Crew implements Threads {
     const torn: { task: Task; from: number; to: number }[] = [];
     try {
       this.#replaceDead();
+      for (const slot of active) stepper.begin(slot);
       // The plan knows the state's arrays.
       for (const slot of active) formula.bind(slot, stepper.stateOf);
       const plan = this.#planOf(
@@ -246,7 +246,6 @@ export class Crew implements Threads {
       );
       const helped = plan.elements >= LEAST && this.size > 1;
       if (helped) this.#announce(plan);
-      for (const slot of active) stepper.begin(slot);
       await this.#pass(plan, 0, 0, active.length, helped, torn);
       if (stepper.accepts(where)) {
         for (const slot of active) stepper.advance(slot);

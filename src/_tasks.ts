@@ -117,7 +117,7 @@ export function foldColumns(
   for (let j = 0; j < cols; j++) colFactor[to + j]! += columns[at + j]!;
 }
 
-/** Whether blocks leave their column sums apart: with threads the partial sums come one by one, so they always do. */
+/** Whether the blocks of a pass leave column sums of their own, to be folded in block order; the sums of a single block are final. */
 export function foldsColumns({ kind, blocksEach }: Task, pass: number): boolean {
   return kind === 'matrix' && pass === 0 && blocksEach > 1;
 }
