@@ -7,14 +7,14 @@
  *
  * @module
  */
-import { show } from './_check.ts';
-import { CheckpointError } from './_checkpoint-error.ts';
-import { isTensor } from './_state.ts';
-import type { NumericArray, StateTensor, StateValue } from './dtype.ts';
-import { label, Parameter } from './parameter.ts';
+import { show } from './core/check.ts';
+import type { NumericArray, StateTensor, StateValue } from './core/dtype.ts';
+import { label, Parameter } from './core/parameter.ts';
+import { isTensor } from './core/state-dict.ts';
+import { CheckpointError } from './formats/error.ts';
 import { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
 
-export { CheckpointError } from './_checkpoint-error.ts';
+export { CheckpointError } from './formats/error.ts';
 
 /** What an optimizer, a scheduler and an accumulator have in common: a state that can be saved, checked, and put in place. */
 export interface Stateful {

@@ -4,17 +4,44 @@
  * @module
  */
 
-export type { MetricMode, ThresholdMode } from './_metric.ts';
-export { GradientAccumulator, type GradientSum } from './accumulator.ts';
-export { Adafactor, type AdafactorOptions } from './adafactor.ts';
+export type {
+  DType,
+  NumericArray,
+  OptimizerStateDict,
+  SavedGroup,
+  SavedParams,
+  StateTensor,
+  StateValue,
+} from './core/dtype.ts';
+export { type Float16ArrayLike, Parameter } from './core/parameter.ts';
+export { type Kernels, typescriptKernels } from './engine/kernels.ts';
+export { GradientAccumulator, type GradientSum } from './gradients/accumulator.ts';
+export { clipGradNorm } from './gradients/clip.ts';
+export { Adafactor, type AdafactorOptions } from './optimizers/adafactor.ts';
+export { AdamW, type AdamWOptions } from './optimizers/adamw.ts';
+export { NonFiniteGradientError } from './optimizers/non-finite.ts';
+export { Optimizer } from './optimizers/optimizer.ts';
+export type { CommonOptions, ParamGroup, ParamGroupInput, Params } from './optimizers/param-group.ts';
 export {
   AdafactorSchedule,
   type AdafactorScheduleOptions,
   getAdafactorSchedule,
-} from './adafactor-schedule.ts';
-export { AdamW, type AdamWOptions } from './adamw.ts';
-export { clipGradNorm } from './clip.ts';
-export { chain, type SequentialPart, scale, sequential } from './compose.ts';
+} from './schedules/adafactor-schedule.ts';
+export {
+  type AnySchedulerOptions,
+  getScheduler,
+  type NeededSpecialOptions,
+  type NeededStableSteps,
+  type SchedulerArguments,
+  type SchedulerClasses,
+  type SchedulerName,
+  type SchedulerOptions,
+  SchedulerType,
+  type SpecialOptions,
+  type UnusedTrainingSteps,
+  type WithoutSteps,
+} from './schedules/by-name.ts';
+export { chain, type SequentialPart, scale, sequential } from './schedules/compose.ts';
 export {
   type ConstantWithWarmupOptions,
   type CosineWarmupWithMinLrOptions,
@@ -35,39 +62,9 @@ export {
   type WarmupStableDecayOptions,
   type WsdShape,
   warmupStableDecay,
-} from './curves.ts';
-export type {
-  DType,
-  NumericArray,
-  OptimizerStateDict,
-  SavedGroup,
-  SavedParams,
-  StateTensor,
-  StateValue,
-} from './dtype.ts';
-export {
-  type AnySchedulerOptions,
-  getScheduler,
-  type NeededSpecialOptions,
-  type NeededStableSteps,
-  type SchedulerArguments,
-  type SchedulerClasses,
-  type SchedulerName,
-  type SchedulerOptions,
-  SchedulerType,
-  type SpecialOptions,
-  type UnusedTrainingSteps,
-  type WithoutSteps,
-} from './get-scheduler.ts';
-export { GreedyLR, type GreedyLROptions, getGreedySchedule } from './greedy.ts';
-export { type Kernels, typescriptKernels } from './kernels.ts';
-export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './low-precision.ts';
-export { EpochScheduler, LambdaLR, type LastEpochOptions, LRScheduler } from './lr-scheduler.ts';
-export { NonFiniteGradientError } from './non-finite.ts';
-export { Optimizer } from './optimizer.ts';
-export type { CommonOptions, ParamGroup, ParamGroupInput, Params } from './param-group.ts';
-export { type Float16ArrayLike, Parameter } from './parameter.ts';
-export { getReduceOnPlateauSchedule, ReduceLROnPlateau, type ReduceLROnPlateauOptions } from './plateau.ts';
+} from './schedules/curves.ts';
+export { GreedyLR, type GreedyLROptions, getGreedySchedule } from './schedules/greedy.ts';
+export type { MetricMode, ThresholdMode } from './schedules/metric.ts';
 export {
   ConstantSchedule,
   type ConstantScheduleOptions,
@@ -101,4 +98,7 @@ export {
   type StableStepsOption,
   WarmupStableDecaySchedule,
   type WarmupStableDecayScheduleOptions,
-} from './schedules.ts';
+} from './schedules/named.ts';
+export { getReduceOnPlateauSchedule, ReduceLROnPlateau, type ReduceLROnPlateauOptions } from './schedules/plateau.ts';
+export { EpochScheduler, LambdaLR, type LastEpochOptions, LRScheduler } from './schedules/scheduler.ts';
+export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './sixteen/low-precision.ts';

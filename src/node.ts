@@ -9,8 +9,8 @@
 import { randomUUID } from 'node:crypto';
 import { open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { CheckpointError } from './_checkpoint-error.ts';
 import { decodeTrainingState, encodeTrainingState, type TrainingParts } from './checkpoint.ts';
+import { CheckpointError } from './formats/error.ts';
 
 /** Flushes a folder's entries; where the system does not let a folder be opened for that (Windows), the rename has to do. */
 async function syncFolder(path: string): Promise<void> {

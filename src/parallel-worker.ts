@@ -4,6 +4,6 @@
  *
  * @module
  */
-import { runParallelWorker } from './_worker.ts';
+import { runParallelWorker } from './threads/worker.ts';
 
 await runParallelWorker();

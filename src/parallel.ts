@@ -14,15 +14,16 @@
  *
  * @module
  */
-import { Arena } from './_arena.ts';
-import { boolean, options as checkedOptions, integer, show } from './_check.ts';
-import { Crew, type TornRange, TornStepError, type WorkerLike } from './_crew.ts';
-import { sharedDoubles } from './_plan.ts';
-import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine, type WasmMemory } from './_simd-engine.ts';
-import { BEYOND, RESERVED } from './_simd-loops.ts';
-import { FIRST_WORKER } from './_threads.ts';
-import { runParallelWorker } from './_worker.ts';
-import { type Kernels, typescriptKernels } from './kernels.ts';
+
+import { boolean, options as checkedOptions, integer, show } from './core/check.ts';
+import { type Kernels, typescriptKernels } from './engine/kernels.ts';
+import { Arena } from './simd/arena.ts';
+import { BEYOND, RESERVED } from './simd/loops.ts';
+import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine, type WasmMemory } from './simd/module.ts';
+import { Crew, type TornRange, TornStepError, type WorkerLike } from './threads/driver.ts';
+import { sharedDoubles } from './threads/plan.ts';
+import { FIRST_WORKER } from './threads/protocol.ts';
+import { runParallelWorker } from './threads/worker.ts';
 
 export { runParallelWorker, type TornRange, TornStepError, type WorkerLike };
 

@@ -7,11 +7,11 @@
  *
  * @module
  */
-import { show } from './_check.ts';
-import { CheckpointError } from './_checkpoint-error.ts';
-import type { StateTensor } from './dtype.ts';
+import { show } from './core/check.ts';
+import type { StateTensor } from './core/dtype.ts';
+import { CheckpointError } from './formats/error.ts';
 
-export { CheckpointError } from './_checkpoint-error.ts';
+export { CheckpointError } from './formats/error.ts';
 
 /** The header's name of each format, and the bytes of an element. */
 const FORMATS: Readonly<Record<StateTensor['dtype'], readonly [name: string, bytes: number]>> = {

@@ -11,12 +11,13 @@
  *
  * @module
  */
-import { Arena } from './_arena.ts';
-import { options as checkedOptions, integer } from './_check.ts';
-import { Copies } from './_simd-copies.ts';
-import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine } from './_simd-engine.ts';
-import { BEYOND, RESERVED } from './_simd-loops.ts';
-import type { Kernels } from './kernels.ts';
+
+import { options as checkedOptions, integer } from './core/check.ts';
+import type { Kernels } from './engine/kernels.ts';
+import { Arena } from './simd/arena.ts';
+import { Copies } from './simd/copies.ts';
+import { BEYOND, RESERVED } from './simd/loops.ts';
+import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine } from './simd/module.ts';
 
 /** Options of {@link simdKernels}. */
 export interface SimdOptions {

@@ -15,10 +15,10 @@ import {
   tensor,
   type Variable,
 } from '@tensorflow/tfjs-core';
-import { record, show } from './_check.ts';
-import type { OptimizerStateDict, StateTensor, StateValue } from './dtype.ts';
-import type { Optimizer } from './optimizer.ts';
-import { Parameter } from './parameter.ts';
+import { record, show } from './core/check.ts';
+import type { OptimizerStateDict, StateTensor, StateValue } from './core/dtype.ts';
+import { Parameter } from './core/parameter.ts';
+import type { Optimizer } from './optimizers/optimizer.ts';
 
 /** A tensor and its name; TensorFlow.js does not export its type. */
 export type NamedTensor = Awaited<ReturnType<TfBase['getWeights']>>[number];

@@ -4,14 +4,23 @@
  *
  * @module
  */
-import { options as checkOptions, list, show } from './_check.ts';
-import { CheckpointError } from './_checkpoint-error.ts';
-import { describe, PickleWriter, PyDict, PyList, PyTensor, PyTuple, type PyValue, readPickle } from './_pickle.ts';
-import { isTensor } from './_state.ts';
-import { readZip, writeZip, type ZipEntry } from './_zip.ts';
-import type { OptimizerStateDict, StateTensor, StateValue } from './dtype.ts';
+import { options as checkOptions, list, show } from './core/check.ts';
+import type { OptimizerStateDict, StateTensor, StateValue } from './core/dtype.ts';
+import { isTensor } from './core/state-dict.ts';
+import { CheckpointError } from './formats/error.ts';
+import {
+  describe,
+  PickleWriter,
+  PyDict,
+  PyList,
+  PyTensor,
+  PyTuple,
+  type PyValue,
+  readPickle,
+} from './formats/pickle.ts';
+import { readZip, writeZip, type ZipEntry } from './formats/zip.ts';
 
-export { CheckpointError } from './_checkpoint-error.ts';
+export { CheckpointError } from './formats/error.ts';
 
 /** Options of {@link decodeTorch}. */
 export interface DecodeTorchOptions {

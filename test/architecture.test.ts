@@ -43,14 +43,14 @@ describe('the arrows', () => {
   });
 
   it.each([
-    ['curves.ts', ['_math.ts', '_check.ts'], 'curves know nothing'],
-    ['compose.ts', ['_check.ts'], 'nor do their combinations'],
-    ['_loops.ts', [], 'loops know nothing'],
-    ['_loops64.ts', [], 'nor do their twins'],
-    ['_math.ts', [], ''],
-    ['_zip.ts', ['_check.ts', '_checkpoint-error.ts'], ''],
-    ['_pickle.ts', ['_check.ts', '_checkpoint-error.ts'], ''],
-    ['safetensors.ts', ['_check.ts', '_checkpoint-error.ts'], 'a format knows no optimizer'],
+    ['curves.ts', ['core/math.ts', 'core/check.ts'], 'curves know nothing'],
+    ['compose.ts', ['core/check.ts'], 'nor do their combinations'],
+    ['loops/matrix.ts', [], 'loops know nothing'],
+    ['loops/generated/matrix64.ts', [], 'nor do their twins'],
+    ['core/math.ts', [], ''],
+    ['formats/zip.ts', ['core/check.ts', 'formats/error.ts'], ''],
+    ['formats/pickle.ts', ['core/check.ts', 'formats/error.ts'], ''],
+    ['safetensors.ts', ['core/check.ts', 'formats/error.ts'], 'a format knows no optimizer'],
   ])('%s imports only %j', (file, allowed) => {
     expect(code(file).filter((target) => !allowed.includes(target))).toEqual([]);
   });
@@ -64,9 +64,15 @@ describe('the arrows', () => {
   ])('%s', (_, from) => {
     for (const file of from) {
       const reached = [...reach(file)].filter((target) =>
-        ['optimizer.ts', 'adafactor.ts', 'adamw.ts', '_loops.ts', '_loops64.ts', '_tasks.ts', 'kernels.ts'].includes(
-          target,
-        ),
+        [
+          'optimizer.ts',
+          'adafactor.ts',
+          'adamw.ts',
+          'loops/matrix.ts',
+          'loops/generated/matrix64.ts',
+          'engine/tasks.ts',
+          'kernels.ts',
+        ].includes(target),
       );
       expect(reached, file).toEqual([]);
     }
@@ -78,8 +84,8 @@ describe('the arrows', () => {
       'safetensors.ts',
       'checkpoint.ts',
       'torch.ts',
-      '_zip.ts',
-      '_pickle.ts',
+      'formats/zip.ts',
+      'formats/pickle.ts',
       'node.ts',
       'cli.ts',
       'tfjs.ts',

@@ -1,6 +1,6 @@
 /** How a wrong value is shown in a message. */
 import { describe, expect, it } from 'vitest';
-import { options, show } from '../src/_check.ts';
+import { options, show } from '../src/core/check.ts';
 
 describe('show', () => {
   it.each<[unknown, string]>([

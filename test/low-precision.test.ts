@@ -9,10 +9,10 @@ import {
   toBfloat16,
   toFloat16,
 } from 'tensorless';
-import { fillRandom, nameHash, streamKey, threefry } from 'tensorless/_random';
-import { narrowRandom, plainSixteen, sixteen } from 'tensorless/_sixteen';
-import { narrowBfloat16, narrowFloat16, pairsOf, widenBfloat16, widenFloat16 } from 'tensorless/low-precision';
 import { describe, expect, it } from 'vitest';
+import { fillRandom, nameHash, streamKey, threefry } from '../src/core/random.ts';
+import { narrowRandom, plainSixteen, sixteen } from '../src/core/sixteen-bits.ts';
+import { narrowBfloat16, narrowFloat16, pairsOf, widenBfloat16, widenFloat16 } from '../src/sixteen/low-precision.ts';
 import { bits, randomNumbers, weightBits } from './_optimizers.ts';
 
 /** What a format is by its definition (IEEE 754, section 3.4), and the functions under test. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cos, pow } from '../src/_math.ts';
+import { cos, pow } from '../src/core/math.ts';
 
 const vectors = JSON.parse(readFileSync(new URL('vectors/math.json', import.meta.url), 'utf8')) as {
   pow: [number, number, number][];

@@ -22,7 +22,16 @@ import {
   type WorkerLike,
 } from 'tensorless/parallel';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { claim, PASS, type Plan, SERIAL, STEP, type StartMessage, type StepMessage, TO } from '../src/_threads.ts';
+import {
+  claim,
+  PASS,
+  type Plan,
+  SERIAL,
+  STEP,
+  type StartMessage,
+  type StepMessage,
+  TO,
+} from '../src/threads/protocol.ts';
 import { dtypes, optimizers, product, randomArray, randomNumbers } from './_optimizers.ts';
 import { createWorker } from './_workers.ts';
 

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { importShared } from '../src/_simd-engine.ts';
-import { compile, generate, target } from '../src/assembly/build.ts';
+import { importShared } from '../src/simd/module.ts';
+import { compile, generate, target } from '../tools/simd.ts';
 
-it('src/_simd-bytes.ts is src/assembly/index.ts compiled (else: npm run build:simd)', async () => {
+it('simd/bytes.ts is src/assembly/index.ts compiled (else: npm run build:simd)', async () => {
   expect(readFileSync(target, 'utf8')).toBe(await generate());
 });
 

@@ -2,12 +2,12 @@ import fc from 'fast-check';
 import { Adafactor, AdamW, type DType, type Kernels, type NumericArray, type Optimizer, Parameter } from 'tensorless';
 import { simdKernels } from 'tensorless/simd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import * as adamLoops32 from '../src/_adam-loops.ts';
-import * as adamLoops64 from '../src/_adam-loops64.ts';
-import * as loops32 from '../src/_loops.ts';
-import * as loops64 from '../src/_loops64.ts';
-import { sixteen } from '../src/_sixteen.ts';
-import type { Loops32 } from '../src/kernels.ts';
+import { sixteen } from '../src/core/sixteen-bits.ts';
+import type { Loops32 } from '../src/engine/kernels.ts';
+import * as adamLoops32 from '../src/loops/adam.ts';
+import * as adamLoops64 from '../src/loops/generated/adam64.ts';
+import * as loops64 from '../src/loops/generated/matrix64.ts';
+import * as loops32 from '../src/loops/matrix.ts';
 import {
   arrayOf as arrayOfDtype,
   bits,

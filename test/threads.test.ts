@@ -1,10 +1,12 @@
 /** What the threads of `tensorless/parallel` agree on: claims, and arrays on their way. */
 import { Parameter } from 'tensorless';
 import { describe, expect, it } from 'vitest';
-import { Arena } from '../src/_arena.ts';
-import { compileSimd, makeMemory, PAGE, simdEngine } from '../src/_simd-engine.ts';
-import { BEYOND, RESERVED } from '../src/_simd-loops.ts';
-import { createTask, type StateArray } from '../src/_tasks.ts';
+import type { DType, NumericArray } from '../src/core/dtype.ts';
+import { type Kernels, typescriptKernels } from '../src/engine/kernels.ts';
+import { createTask, type StateArray } from '../src/engine/tasks.ts';
+import { Arena } from '../src/simd/arena.ts';
+import { BEYOND, RESERVED } from '../src/simd/loops.ts';
+import { compileSimd, makeMemory, PAGE, simdEngine } from '../src/simd/module.ts';
 import {
   CALLER,
   claim,
@@ -22,9 +24,7 @@ import {
   unpackPlan,
   type WirePlan,
   WORDS,
-} from '../src/_threads.ts';
-import type { DType, NumericArray } from '../src/dtype.ts';
-import { type Kernels, typescriptKernels } from '../src/kernels.ts';
+} from '../src/threads/protocol.ts';
 import { cases, randomArray, randomNumbers } from './_optimizers.ts';
 
 const plan = (items: number): Plan => ({

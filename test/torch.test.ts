@@ -14,7 +14,7 @@ import {
 } from 'tensorless';
 import { CheckpointError, decodeTorch, encodeTorch } from 'tensorless/torch';
 import { describe, expect, it } from 'vitest';
-import { crc32, readZip, writeZip } from '../src/_zip.ts';
+import { crc32, readZip, writeZip } from '../src/formats/zip.ts';
 
 const folder = fileURLToPath(new URL('vectors/checkpoints/', import.meta.url));
 const file = (name: string): Uint8Array => new Uint8Array(readFileSync(`${folder}${name}`));

@@ -21,12 +21,12 @@ export default defineConfig({
       include: ['src/**/*.ts'],
       // The command line runs in processes of its own in the tests, the workers' program in threads; the generated twin of the loops is the loops.
       exclude: [
-        'src/assembly/**',
+        'src/simd/assembly/**',
         'src/cli.ts',
-        'src/_worker.ts',
+        'src/threads/worker.ts',
         'src/parallel-worker.ts',
         'src/index.ts',
-        'src/_simd-bytes.ts',
+        'src/simd/bytes.ts',
       ],
       reporter: ['text', 'html', 'json'],
       reportOnFailure: true,

@@ -1,7 +1,7 @@
 /** Archives that say something twice, and differently. */
 import { CheckpointError, decodeTorch } from 'tensorless/torch';
 import { describe, expect, it } from 'vitest';
-import { readZip, writeZip } from '../src/_zip.ts';
+import { readZip, writeZip } from '../src/formats/zip.ts';
 
 const payload = Uint8Array.of(1, 2, 3, 4);
 const plain = (): Uint8Array =>

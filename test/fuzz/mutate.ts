@@ -5,7 +5,7 @@ import { AdamW, Parameter } from 'tensorless';
 import { CheckpointError, decodeTrainingState, encodeTrainingState } from 'tensorless/checkpoint';
 import { decodeSafetensors } from 'tensorless/safetensors';
 import { decodeTorch, encodeTorch } from 'tensorless/torch';
-import { readZip, writeZip } from '../../src/_zip.ts';
+import { readZip, writeZip } from '../../src/formats/zip.ts';
 
 /** mulberry32 (Tommy Ettinger 2017, public domain). */
 export function generator(seed: number): (below: number) => number {

@@ -1,0 +1,106 @@
+/**
+ * Reading state dicts: plain data from anywhere (this library, a decoded PyTorch file, a structured clone), checked before use.
+ * Objects may have a null prototype and hostile keys, so only own properties are read.
+ */
+
+import type { StateArray } from '../engine/tasks.ts';
+import { list, show, unknownName } from './check.ts';
+import type { DType, StateTensor } from './dtype.ts';
+import { sizeOf } from './parameter.ts';
+import { widened } from './sixteen-bits.ts';
+
+/** An own property; undefined counts as absent. */
+export function own(value: Record<string, unknown>, key: string): unknown {
+  return Object.hasOwn(value, key) ? value[key] : undefined;
+}
+
+/** Refuses keys that are not known and keys that are missing; `optional` ones may be absent. */
+export function checkKeys(
+  label: string,
+  value: Record<string, unknown>,
+  required: readonly string[],
+  optional: readonly string[] = [],
+): void {
+  for (const key of Object.keys(value)) {
+    if (!required.includes(key) && !optional.includes(key)) unknownName(label, 'key', key, [...required, ...optional]);
+  }
+  for (const key of required) {
+    if (own(value, key) === undefined) {
+      throw new RangeError(`${label}: key "${key}" is missing; it has ${list(Object.keys(value)) || 'no keys'}`);
+    }
+  }
+}
+
+/** Whether this is an array of a state dict. */
+export function isTensor(value: unknown): value is StateTensor {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    Object.hasOwn(value, 'data') &&
+    Object.hasOwn(value, 'dtype') &&
+    ArrayBuffer.isView((value as StateTensor).data)
+  );
+}
+
+/** The numbers of a float tensor; the same array where it already holds numbers. */
+function floats(label: string, tensor: StateTensor): StateArray {
+  const { dtype, data } = tensor;
+  const tag = data[Symbol.toStringTag];
+  if (dtype === 'float32' && tag === 'Float32Array') return data as Float32Array;
+  if (dtype === 'float64' && tag === 'Float64Array') return data as Float64Array;
+  if (dtype === 'bfloat16' && tag === 'Uint16Array') return widened(data as Uint16Array, false);
+  if (dtype === 'float16' && tag === 'Uint16Array') return widened(data as Uint16Array, true);
+  throw new TypeError(`${label} must hold floating-point numbers, got dtype ${show(dtype)} in ${show(data)}`);
+}
+
+/** A number, also where PyTorch has a 0-d tensor. NaN and infinities are data. */
+export function scalar(label: string, value: unknown): number {
+  if (typeof value === 'number') return value;
+  if (isTensor(value) && value.data.length === 1) {
+    if (value.dtype === 'int64' && value.data instanceof BigInt64Array) return Number(value.data[0]);
+    return floats(label, value)[0]!;
+  }
+  throw new TypeError(`${label} must be a number or a tensor with one element, got ${show(value)}`);
+}
+
+/**
+ * A copy of a float tensor of the given shape, in the precision that a parameter of `dtype` keeps its state in. 16-bit tensors are taken for
+ * float32 state: PyTorch casts state to the parameter's format when it loads (torch.optim.Optimizer.load_state_dict).
+ */
+export function stateArray(label: string, value: unknown, shape: readonly number[], dtype: DType): StateArray {
+  if (!isTensor(value)) throw new TypeError(`${label} must be a tensor { dtype, shape, data }, got ${show(value)}`);
+  const given = value.shape;
+  if (!Array.isArray(given) || given.length !== shape.length || given.some((n, axis) => n !== shape[axis])) {
+    const came = Array.isArray(given) ? `[${given.join(', ')}]` : show(given);
+    throw new RangeError(
+      `${label} must have shape [${shape.join(', ')}], got ${came}; is this the state of another model?`,
+    );
+  }
+  const wide = dtype === 'float64';
+  if ((value.dtype === 'float64') !== wide) {
+    throw new TypeError(
+      `${label} must be ${wide ? 'float64' : 'float32'} beside a ${dtype} parameter, got ${value.dtype}`,
+    );
+  }
+  const numbers = floats(label, value);
+  if (numbers.length !== sizeOf(shape)) {
+    throw new RangeError(`${label} must have ${sizeOf(shape)} elements, got ${numbers.length}`);
+  }
+  return wide ? Float64Array.from(numbers) : Float32Array.from(numbers);
+}
+
+/** Live state as plain data of its own. */
+export function tensorOf(array: StateArray, shape: readonly number[]): StateTensor {
+  // Copied through the constructor: a slice() of shared memory would be shared again.
+  const wide = array.BYTES_PER_ELEMENT === 8;
+  return {
+    dtype: wide ? 'float64' : 'float32',
+    shape: [...shape],
+    data: wide ? new Float64Array(array) : new Float32Array(array),
+  };
+}
+
+/** `weightDecay` to `weight_decay`, as PyTorch spells its keys. */
+export function snakeCase(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}

@@ -1,0 +1,105 @@
+/**
+ * What the metric-driven schedulers share: when a metric counts as better, and reading the options and state they have in common.
+ */
+import { integer, number, oneOf, show } from '../core/check.ts';
+import { own } from '../core/state-dict.ts';
+import { rate } from './scheduler.ts';
+
+/** Whether a smaller or a larger metric is better. */
+export type MetricMode = 'min' | 'max';
+/** Whether the threshold is a fraction of the best metric or a difference to it. */
+export type ThresholdMode = 'rel' | 'abs';
+
+/** How much better a metric must be to count. */
+export interface Comparison {
+  readonly mode: MetricMode;
+  readonly threshold: number;
+  readonly thresholdMode: ThresholdMode;
+}
+
+/** The metric that every other one is better than. */
+export function worst(mode: MetricMode): number {
+  return mode === 'min' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
+}
+
+/** As PyTorch's `_is_better`, operation by operation. */
+export function isBetter(metric: number, best: number, { mode, threshold, thresholdMode }: Comparison): boolean {
+  if (mode === 'min') return metric < (thresholdMode === 'rel' ? best * (1 - threshold) : best - threshold);
+  return metric > (thresholdMode === 'rel' ? best * (1 + threshold) : best + threshold);
+}
+
+/** The metric of a step. NaN is never better, so it would use up the patience unseen: refused. */
+export function checkMetric(where: string, metric: unknown): number {
+  if (typeof metric !== 'number') {
+    throw new TypeError(`${where}: metric must be a number, such as the validation loss, got ${show(metric)}`);
+  }
+  if (Number.isNaN(metric)) {
+    throw new RangeError(`${where}: metric is NaN; nothing was changed. Look for the step where the loss became NaN`);
+  }
+  return metric;
+}
+
+export function checkComparison(
+  label: (key: string) => string,
+  mode: unknown,
+  threshold: unknown,
+  thresholdMode: unknown,
+): Comparison {
+  const comparison = {
+    mode: oneOf(label('mode'), mode, ['min', 'max']),
+    threshold: number(label('threshold'), threshold, { min: 0 }),
+    thresholdMode: oneOf(label('thresholdMode'), thresholdMode, ['rel', 'abs']),
+  };
+  if (comparison.mode === 'min' && comparison.thresholdMode === 'rel' && !(comparison.threshold < 1)) {
+    throw new RangeError(
+      `${label('threshold')} must be less than 1 with thresholdMode: "rel", got ${show(threshold)}: no metric would count as better`,
+    );
+  }
+  return comparison;
+}
+
+/** One bound for all groups, or an array with one per group. */
+export function checkBounds(label: string, value: unknown, groups: number): number[] {
+  if (!Array.isArray(value)) return new Array<number>(groups).fill(rate(label, value));
+  if (value.length !== groups) {
+    throw new RangeError(
+      `${label} must be a number, or an array with one per group (the optimizer has ${groups}), got ${value.length}`,
+    );
+  }
+  return value.map((bound, i) => rate(`${label}[${i}]`, bound));
+}
+
+/** Reads the keys of a saved state: the check of each is given its label. */
+export class Saved {
+  readonly #where: string;
+  readonly #dict: Record<string, unknown>;
+
+  constructor(where: string, dict: Record<string, unknown>) {
+    this.#where = where;
+    this.#dict = dict;
+  }
+
+  /** How messages call a key. */
+  readonly label = (key: string): string => `${this.#where}: ${key}`;
+
+  get(key: string): unknown {
+    return own(this.#dict, key);
+  }
+
+  count(key: string, least = 0): number {
+    return integer(this.label(key), this.get(key), { min: least });
+  }
+
+  /** Any number but NaN: a metric may be infinite. */
+  metric(key: string): number {
+    const value = this.get(key);
+    if (typeof value !== 'number' || Number.isNaN(value)) {
+      throw new TypeError(`${this.label(key)} must be a number, got ${show(value)}`);
+    }
+    return value;
+  }
+
+  comparison(): Comparison {
+    return checkComparison(this.label, this.get('mode'), this.get('threshold'), this.get('threshold_mode'));
+  }
+}

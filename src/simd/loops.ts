@@ -1,0 +1,434 @@
+/**
+ * The loops of `loops/matrix.ts` by way of WebAssembly: addresses for arrays inside the module's memory, tiles (small copies) for all
+ * others. The arithmetic is in `assembly/index.ts`.
+ *
+ * A matrix goes through in chunks of rows and spans of columns, so that every copy has a place of fixed size; neither changes the order of a
+ * sum: a row's two lanes are carried from span to span, columns are added from the top row down.
+ */
+
+import type { Loops32 } from '../engine/kernels.ts';
+import type { Arena } from './arena.ts';
+import { type Copies, type Copy, NONE } from './copies.ts';
+
+/** What `assembly/index.ts` exports, for one array type; its arguments are said there. */
+export interface WasmLoops {
+  readonly reduce: (...args: number[]) => void;
+  readonly measure: (...args: number[]) => number;
+  readonly apply: (...args: number[]) => void;
+  readonly applyMomentum: (...args: number[]) => void;
+  readonly sumSquares: (...args: number[]) => number;
+  readonly measureVector: (...args: number[]) => number;
+  readonly applyVector: (...args: number[]) => void;
+  readonly adam: (...args: number[]) => void;
+  /** Not for float64, where a square can be infinite. */
+  readonly nonFinite: ((...args: number[]) => number) | undefined;
+}
+
+/** Columns of a span, at most. */
+const SPAN = 8192;
+/** Rows of a chunk, at most; a multiple of 4. */
+const CHUNK = 1024;
+/**
+ * Bytes of a tile, unless four rows have more: still in the cache when worked on. 16 KiB made a copied Adafactor step of 2048² 6 % slower, 64 and 128 KiB no faster
+ * (Node 20.20); on another processor 16 and 64 KiB gave the same, 8 KiB took 6 % longer at 1024². Tiles that do not lie a multiple of 4 KiB apart: no faster.
+ */
+const TILE = 32768;
+
+/** The fixed places of one instance, by their byte distance from its base; 0 is none of them. */
+export const PLACE_AT: number = 512;
+const ZEROS_AT = 1024;
+const COLUMNS_AT = ZEROS_AT + 8 * SPAN;
+const ROWS_AT = COLUMNS_AT + 8 * SPAN;
+const LANES_AT = ROWS_AT + 8 * (CHUNK + 4);
+const SCRATCH_AT = LANES_AT + 16 * (CHUNK + 4);
+export const TILES_AT: number = SCRATCH_AT + 128;
+/** Four rows of a span of doubles. */
+const TILE_ROOM = 4 * 8 * SPAN;
+/** Bytes of all these places, with tiles for p, g, m, v and the largest v: the arena comes after them. */
+export const RESERVED: number = Math.ceil((TILES_AT + 5 * TILE_ROOM) / 65536) * 65536;
+
+/** Bytes from which on an array is not in the caches when its turn comes, and what a memory must have after its last array to be touched ahead of. */
+const FETCH = 2 ** 20;
+export const BEYOND: number = 4096 + 64;
+
+/** Float64 arrays go where the types say Float32Array: all loops have one shape. */
+type Floats = Float32Array;
+
+/** Less than this many numbers are copied one by one. */
+const FEW = 32;
+
+function copy(from: Floats, fromAt: number, to: Floats, toAt: number, length: number): void {
+  if (length < FEW) for (let k = 0; k < length; k++) to[toAt + k] = from[fromAt + k]!;
+  else to.set(fromAt === 0 && from.length === length ? from : from.subarray(fromAt, fromAt + length), toAt);
+}
+
+/** The loops over arrays with `width` bytes per element, with their fixed places from `base`. */
+export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 4 | 8, base: number): Loops32 {
+  const { buffer } = arena;
+  const ZEROS = base + ZEROS_AT;
+  const COLUMNS = base + COLUMNS_AT;
+  const ROWS = base + ROWS_AT;
+  const LANES = base + LANES_AT;
+  const SCRATCH = base + SCRATCH_AT;
+  const TILES = base + TILES_AT;
+  const doubles = new Float64Array(buffer);
+  const memory = (width === 4 ? new Float32Array(buffer) : doubles) as Floats;
+  const PLACE = base + PLACE_AT;
+  const rowsAt = ROWS / 8;
+  const { nonFinite } = wasm;
+
+  /**
+   * Address of `length` elements from `at`: in the array at `address`, or in its copy, which is added to where the caller `fills` it, or in the tile `which`.
+   */
+  function enter(
+    which: number,
+    address: number,
+    kept: Copy,
+    fills: boolean,
+    array: Floats,
+    at: number,
+    length: number,
+  ): number {
+    if (address >= 0) return address + at * width;
+    if (at + length <= kept.filled) return kept.address + at * width;
+    let place = TILES + which * TILE_ROOM;
+    if (fills && at === kept.filled) {
+      place = kept.address + at * width;
+      kept.filled += length;
+    }
+    copy(array, at, memory, place / width, length);
+    return place;
+  }
+
+  /** Puts elements back from the `place` where they were worked on. */
+  function leave(place: number, address: number, array: Floats, at: number, length: number): void {
+    if (address < 0) copy(memory, place / width, array, at, length);
+  }
+
+  /** {@link enter} for `span` columns of `rows` rows. */
+  function enterRows(
+    which: number,
+    address: number,
+    kept: Copy,
+    fills: boolean,
+    array: Floats,
+    at: number,
+    rows: number,
+    cols: number,
+    span: number,
+  ): number {
+    if (address >= 0 || span === cols) return enter(which, address, kept, fills, array, at, rows * span);
+    const tile = TILES + which * TILE_ROOM;
+    for (let i = 0; i < rows; i++) copy(array, at + i * cols, memory, tile / width + i * span, span);
+    return tile;
+  }
+
+  function leaveRows(
+    place: number,
+    address: number,
+    array: Floats,
+    at: number,
+    rows: number,
+    cols: number,
+    span: number,
+  ): void {
+    if (address >= 0) return;
+    const from = place / width;
+    if (span === cols) copy(memory, from, array, at, rows * span);
+    else for (let i = 0; i < rows; i++) copy(memory, from + i * span, array, at + i * cols, span);
+  }
+
+  /** The copy of an array. */
+  function keptOf(address: number, array: Floats): Copy {
+    return address < 0 ? copies.of(array) : NONE;
+  }
+
+  /** The copy of an array that is about to be written to. */
+  function written(address: number, array: Floats): Copy {
+    if (address < 0) copies.writes(array);
+    return keptOf(address, array);
+  }
+
+  /** Whether an array is to be touched ahead of where it is read. */
+  function ahead(address: number, array: Floats): number {
+    return address >= 0 && array.length * width >= FETCH ? 1 : 0;
+  }
+
+  /** Bytes from row to row: in the array itself, or in its tile. */
+  function stride(address: number, cols: number, span: number): number {
+    return (address < 0 ? span : cols) * width;
+  }
+
+  /** Rows at a time: all when nothing is copied. */
+  function rowsOfTile(inside: boolean, span: number): number {
+    return inside ? CHUNK : Math.max(4, Math.floor(TILE / width / Math.max(1, span) / 4) * 4);
+  }
+
+  /** Address of a span of column sums or factors. */
+  function columns(array: Float64Array, at: number, length: number): number {
+    if (array.buffer === buffer) return arena.address(array) + 8 * at;
+    copy(array as unknown as Floats, at, doubles as unknown as Floats, COLUMNS / 8, length);
+    return COLUMNS;
+  }
+
+  /** Row factors of a chunk, and zeros for the absent rows of its last group of four. */
+  function rowFactors(rowFactor: Float64Array, at: number, rows: number): void {
+    copy(rowFactor as unknown as Floats, at, doubles as unknown as Floats, rowsAt, rows);
+    doubles[rowsAt + rows] = doubles[rowsAt + rows + 1] = doubles[rowsAt + rows + 2] = 0;
+  }
+
+  /** Row sums of a chunk and column sums of a span, out of their places. A view is kept, as the next matrix often has the same shape. */
+  let rowView = doubles.subarray(rowsAt, rowsAt);
+  let columnView = rowView;
+  function leaveRowSums(array: Float64Array, at: number, length: number): void {
+    if (rowView.length !== length) rowView = doubles.subarray(rowsAt, rowsAt + length);
+    array.set(rowView, at);
+  }
+  function leaveColumnSums(array: Float64Array, at: number, length: number): void {
+    if (columnView.length !== length) columnView = doubles.subarray(COLUMNS / 8, COLUMNS / 8 + length);
+    array.set(columnView, at);
+  }
+
+  /** Elements at a time of flat ranges: a multiple of 8; all when nothing is copied. */
+  const flat = TILE / width;
+
+  return {
+    sumSquares(x, offset, length) {
+      const x0 = arena.address(x);
+      const kept = keptOf(x0, x);
+      const step = x0 >= 0 ? length : flat;
+      let sum = 0;
+      for (let k = 0; k < length; k += step) {
+        const n = Math.min(step, length - k);
+        sum = wasm.sumSquares(enter(0, x0, kept, true, x, offset + k, n), n, LANES, k === 0 ? 1 : 0, ahead(x0, x));
+      }
+      return sum;
+    },
+
+    nonFinite:
+      nonFinite &&
+      ((x, offset, length) => {
+        const x0 = arena.address(x);
+        const kept = keptOf(x0, x);
+        const step = x0 >= 0 ? length : flat;
+        for (let k = 0; k < length; k += step) {
+          const n = Math.min(step, length - k);
+          const bad = nonFinite(enter(0, x0, kept, true, x, offset + k, n), n, PLACE, ahead(x0, x));
+          if (bad !== 0) return Number.NaN;
+        }
+        return 0;
+      }),
+
+    reduce(g, offset, rows, cols, rowSums, rowAt, colSums, colAt) {
+      const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
+      for (let i = 0; i < rows; i += CHUNK) {
+        const chunk = Math.min(CHUNK, rows - i);
+        if (cols === 0) doubles.fill(0, rowsAt, rowsAt + chunk);
+        for (let j = 0; j < cols; j += SPAN) {
+          const span = Math.min(SPAN, cols - j);
+          const step = rowsOfTile(g0 >= 0, span);
+          const first = j === 0 ? 1 : 0;
+          const last = j + span === cols ? 1 : 0;
+          const sums = columns(colSums, colAt + j, span);
+          for (let r = 0; r < chunk; r += step) {
+            const n = Math.min(step, chunk - r);
+            const address = enterRows(0, g0, gKept, true, g, offset + (i + r) * cols + j, n, cols, span);
+            const lanes = LANES + 16 * r;
+            wasm.reduce(address, stride(g0, cols, span), n, span, lanes, sums, ZEROS, first, last, ROWS + 8 * r);
+          }
+          if (sums === COLUMNS) leaveColumnSums(colSums, colAt + j, span);
+        }
+        leaveRowSums(rowSums, rowAt + i, chunk);
+      }
+    },
+
+    measure(g, offset, rows, cols, rowFactor, rowAt, colFactor, colAt, sum) {
+      const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
+      let total = sum;
+      for (let i = 0; i < rows; i += CHUNK) {
+        const chunk = Math.min(CHUNK, rows - i);
+        rowFactors(rowFactor, rowAt + i, chunk);
+        const before = total;
+        for (let j = 0; j < cols; j += SPAN) {
+          const span = Math.min(SPAN, cols - j);
+          const step = rowsOfTile(g0 >= 0, span);
+          const first = j === 0 ? 1 : 0;
+          const factors = columns(colFactor, colAt + j, span);
+          // Groups' sums are whole after the last span: what earlier ones add is dropped.
+          total = before;
+          for (let r = 0; r < chunk; r += step) {
+            const n = Math.min(step, chunk - r);
+            const address = enterRows(0, g0, gKept, true, g, offset + (i + r) * cols + j, n, cols, span);
+            const lanes = LANES + 4 * r;
+            const row = ROWS + 8 * r;
+            total = wasm.measure(address, stride(g0, cols, span), n, span, row, factors, lanes, ZEROS, first, total);
+          }
+        }
+      }
+      return total;
+    },
+
+    apply(p, g, from, rows, cols, rowFactor, rowAt, colFactor, colAt, keep) {
+      const p0 = arena.address(p);
+      const pKept = written(p0, p);
+      const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
+      for (let i = 0; i < rows; i += CHUNK) {
+        const chunk = Math.min(CHUNK, rows - i);
+        rowFactors(rowFactor, rowAt + i, chunk);
+        for (let j = 0; j < cols; j += SPAN) {
+          const span = Math.min(SPAN, cols - j);
+          const step = rowsOfTile(p0 >= 0 && g0 >= 0, span);
+          const factors = columns(colFactor, colAt + j, span);
+          const pStride = stride(p0, cols, span);
+          const gStride = stride(g0, cols, span);
+          for (let r = 0; r < chunk; r += step) {
+            const n = Math.min(step, chunk - r);
+            const at = from + (i + r) * cols + j;
+            const gTile = enterRows(0, g0, gKept, false, g, at, n, cols, span);
+            const pTile = enterRows(1, p0, pKept, false, p, at, n, cols, span);
+            wasm.apply(pTile, pStride, gTile, gStride, n, span, ROWS + 8 * r, factors, keep);
+            leaveRows(pTile, p0, p, at, n, cols, span);
+          }
+        }
+      }
+    },
+
+    applyMomentum(p, g, from, m, mAt, rows, cols, rowFactor, rowAt, colFactor, colAt, keep, beta1) {
+      const p0 = arena.address(p);
+      const pKept = written(p0, p);
+      const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
+      const m0 = arena.address(m);
+      for (let i = 0; i < rows; i += CHUNK) {
+        const chunk = Math.min(CHUNK, rows - i);
+        rowFactors(rowFactor, rowAt + i, chunk);
+        for (let j = 0; j < cols; j += SPAN) {
+          const span = Math.min(SPAN, cols - j);
+          const step = rowsOfTile(p0 >= 0 && g0 >= 0 && m0 >= 0, span);
+          const factors = columns(colFactor, colAt + j, span);
+          const pStride = stride(p0, cols, span);
+          const gStride = stride(g0, cols, span);
+          const mStride = stride(m0, cols, span);
+          for (let r = 0; r < chunk; r += step) {
+            const n = Math.min(step, chunk - r);
+            const at = (i + r) * cols + j;
+            const gTile = enterRows(0, g0, gKept, false, g, from + at, n, cols, span);
+            const pTile = enterRows(1, p0, pKept, false, p, from + at, n, cols, span);
+            const mTile = enterRows(2, m0, NONE, false, m, mAt + at, n, cols, span);
+            const row = ROWS + 8 * r;
+            wasm.applyMomentum(pTile, pStride, gTile, gStride, mTile, mStride, n, span, row, factors, keep, beta1);
+            leaveRows(pTile, p0, p, from + at, n, cols, span);
+            leaveRows(mTile, m0, m, mAt + at, n, cols, span);
+          }
+        }
+      }
+    },
+
+    measureVector(g, gAt, v, vAt, length, beta, rest, eps) {
+      const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
+      const v0 = arena.address(v);
+      const step = g0 >= 0 && v0 >= 0 ? length : flat;
+      let sum = 0;
+      for (let k = 0; k < length; k += step) {
+        const n = Math.min(step, length - k);
+        const gTile = enter(0, g0, gKept, true, g, gAt + k, n);
+        const vTile = enter(3, v0, NONE, false, v, vAt + k, n);
+        sum = wasm.measureVector(gTile, vTile, n, beta, rest, eps, LANES, k === 0 ? 1 : 0);
+      }
+      return sum;
+    },
+
+    applyVector(p, pAt, g, gAt, v, vAt, length, beta, rest, eps, scale, keep) {
+      const p0 = arena.address(p);
+      const pKept = written(p0, p);
+      const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
+      const v0 = arena.address(v);
+      const step = p0 >= 0 && g0 >= 0 && v0 >= 0 ? length : flat;
+      for (let k = 0; k < length; k += step) {
+        const n = Math.min(step, length - k);
+        const gTile = enter(0, g0, gKept, false, g, gAt + k, n);
+        const pTile = enter(1, p0, pKept, false, p, pAt + k, n);
+        const vTile = enter(3, v0, NONE, false, v, vAt + k, n);
+        wasm.applyVector(pTile, gTile, 0, vTile, n, beta, rest, eps, scale, keep, 0);
+        leave(pTile, p0, p, pAt + k, n);
+        leave(vTile, v0, v, vAt + k, n);
+      }
+    },
+
+    applyVectorMomentum(p, pAt, g, gAt, m, mAt, v, vAt, length, beta, rest, eps, scale, keep, beta1) {
+      const p0 = arena.address(p);
+      const pKept = written(p0, p);
+      const g0 = arena.address(g);
+      const gKept = keptOf(g0, g);
+      const m0 = arena.address(m);
+      const v0 = arena.address(v);
+      const step = p0 >= 0 && g0 >= 0 && m0 >= 0 && v0 >= 0 ? length : flat;
+      for (let k = 0; k < length; k += step) {
+        const n = Math.min(step, length - k);
+        const gTile = enter(0, g0, gKept, false, g, gAt + k, n);
+        const pTile = enter(1, p0, pKept, false, p, pAt + k, n);
+        const mTile = enter(2, m0, NONE, false, m, mAt + k, n);
+        const vTile = enter(3, v0, NONE, false, v, vAt + k, n);
+        wasm.applyVector(pTile, gTile, mTile, vTile, n, beta, rest, eps, scale, keep, beta1);
+        leave(pTile, p0, p, pAt + k, n);
+        leave(mTile, m0, m, mAt + k, n);
+        leave(vTile, v0, v, vAt + k, n);
+      }
+    },
+
+    adam(p, pAt, g, gAt, m, v, at, length, sign, rest1, beta2, rest2, scale, eps, before, after) {
+      adamTiles(p, pAt, g, gAt, m, v, null, at, length, sign, rest1, beta2, rest2, scale, eps, before, after);
+    },
+
+    amsgrad(p, pAt, g, gAt, m, v, largest, at, length, sign, rest1, beta2, rest2, scale, eps, before, after) {
+      adamTiles(p, pAt, g, gAt, m, v, largest, at, length, sign, rest1, beta2, rest2, scale, eps, before, after);
+    },
+  };
+
+  function adamTiles(
+    p: Floats,
+    pAt: number,
+    g: Floats,
+    gAt: number,
+    m: Floats,
+    v: Floats,
+    largest: Floats | null,
+    at: number,
+    length: number,
+    sign: number,
+    rest1: number,
+    beta2: number,
+    rest2: number,
+    scale: number,
+    eps: number,
+    before: number,
+    after: number,
+  ): void {
+    const p0 = arena.address(p);
+    const pKept = written(p0, p);
+    const g0 = arena.address(g);
+    const gKept = keptOf(g0, g);
+    const m0 = arena.address(m);
+    const v0 = arena.address(v);
+    const l0 = largest === null ? 0 : arena.address(largest);
+    const step = p0 >= 0 && g0 >= 0 && m0 >= 0 && v0 >= 0 && l0 >= 0 ? length : flat;
+    for (let k = 0; k < length; k += step) {
+      const n = Math.min(step, length - k);
+      const gTile = enter(0, g0, gKept, false, g, gAt + k, n);
+      const pTile = enter(1, p0, pKept, false, p, pAt + k, n);
+      const mTile = enter(2, m0, NONE, false, m, at + k, n);
+      const vTile = enter(3, v0, NONE, false, v, at + k, n);
+      const lTile = largest === null ? 0 : enter(4, l0, NONE, false, largest, at + k, n);
+      wasm.adam(pTile, gTile, mTile, vTile, lTile, n, sign, rest1, beta2, rest2, scale, eps, before, after, SCRATCH);
+      leave(pTile, p0, p, pAt + k, n);
+      leave(mTile, m0, m, at + k, n);
+      leave(vTile, v0, v, at + k, n);
+      if (largest !== null) leave(lTile, l0, largest, at + k, n);
+    }
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The compiled loops of `assembly/`, put to work on a memory: private to one thread (`simd.ts`), or shared by several, each with an instance and
+ * fixed places of its own (`parallel.ts`).
+ */
+
+import type { Kernels, Loops64 } from '../engine/kernels.ts';
+import type { Arena } from './arena.ts';
+import { simdBytes } from './bytes.ts';
+import { Copies } from './copies.ts';
+import { simdLoops, type WasmLoops } from './loops.ts';
+import { simdSixteen, type WasmSixteen } from './widen.ts';
+
+/** A memory; one that is shared has a SharedArrayBuffer. */
+export interface WasmMemory {
+  readonly buffer: ArrayBuffer;
+}
+
+/** The part of the WebAssembly JavaScript API that is used; its types are in the DOM library, which Node's programs do not have. */
+interface WebAssemblyApi {
+  readonly Memory: new (descriptor: { initial: number; maximum: number; shared: boolean }) => WasmMemory;
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (
+    module: object,
+    imports: { env: { memory: object } },
+  ) => { readonly exports: Record<string, (...args: number[]) => number> };
+  validate(bytes: Uint8Array): boolean;
+}
+
+/** Bytes of the unit in which memories are sized. */
+export const PAGE = 65536;
+/** What a 32-bit address reaches. */
+export const MOST_PAGES = 65536;
+
+/** Compiled at the first call, for a private and for a shared memory; instances share it. */
+const compiled: { private?: object; shared?: object } = {};
+
+function webAssembly(): WebAssemblyApi | undefined {
+  return (globalThis as unknown as { WebAssembly?: WebAssemblyApi }).WebAssembly;
+}
+
+/**
+ * Compiles the module once. `where` and `repair` are for the messages.
+ *
+ * @throws Error where WebAssembly or its SIMD is missing or forbidden.
+ */
+export function compileSimd(where: string, shared: boolean, repair: string): void {
+  const kind = shared ? 'shared' : 'private';
+  if (compiled[kind] !== undefined) return;
+  const api = webAssembly();
+  if (typeof api?.Module !== 'function' || typeof api.validate !== 'function') {
+    throw new Error(`${where}: this runtime has no WebAssembly; ${repair}`);
+  }
+  const bytes = Uint8Array.from(atob(simdBytes), (character) => character.charCodeAt(0));
+  if (shared) importShared(bytes);
+  if (!api.validate(bytes)) {
+    throw new Error(`${where}: this runtime's WebAssembly has no SIMD (fixed-width, 128 bits); ${repair}`);
+  }
+  try {
+    compiled[kind] = new api.Module(bytes);
+  } catch (cause) {
+    throw new Error(
+      `${where}: this runtime refuses to compile WebAssembly (${cause instanceof Error ? cause.message : String(cause)}); ` +
+        `in a page, allow it in the Content-Security-Policy with script-src 'wasm-unsafe-eval', or ${repair}`,
+      { cause },
+    );
+  }
+}
+
+/** Makes the module import a shared memory: the flags of its limits, one byte. A test compares with the compiler's own. */
+export function importShared(bytes: Uint8Array): void {
+  const name = [...'memory'].map((character) => character.charCodeAt(0));
+  const at = bytes.findIndex((_, i) => name.every((code, k) => bytes[i + k] === code));
+  // After the name: the kind (2, a memory), then 1 for a maximum, 3 for a maximum and shared.
+  bytes[at + name.length + 1] = 3;
+}
+
+/**
+ * A memory of fixed size.
+ *
+ * @throws RangeError when the system does not give it.
+ */
+export function makeMemory(where: string, pages: number, shared: boolean): WasmMemory {
+  try {
+    return new (webAssembly()!.Memory)({ initial: pages, maximum: pages, shared });
+  } catch (cause) {
+    throw new RangeError(
+      `${where}: the system gives no memory of ${pages * PAGE} bytes; ask for less with arenaBytes, arrays elsewhere are worked on too`,
+      { cause },
+    );
+  }
+}
+
+/** The loops on a memory, with their fixed places from `base`; where `copies` are kept, none unless said. {@link compileSimd} comes first. */
+export function simdEngine(
+  memory: WasmMemory,
+  arena: Arena,
+  base: number,
+  shared: boolean,
+  copies: Copies = new Copies(0, 0),
+): Pick<Kernels, 'float32' | 'float64' | 'sixteen'> {
+  const { exports } = new (webAssembly()!.Instance)(compiled[shared ? 'shared' : 'private']!, { env: { memory } });
+  return {
+    float32: simdLoops(arena, copies, wasmLoops(exports, '32'), 4, base),
+    float64: simdLoops(arena, copies, wasmLoops(exports, '64'), 8, base) as unknown as Loops64,
+    sixteen: simdSixteen(arena.buffer, exports as unknown as WasmSixteen, base),
+  };
+}
+
+function wasmLoops(exports: Record<string, (...args: number[]) => number>, bits: '32' | '64'): WasmLoops {
+  return {
+    reduce: exports[`reduce${bits}`]!,
+    measure: exports[`measure${bits}`]!,
+    apply: exports[`apply${bits}`]!,
+    applyMomentum: exports[`applyMomentum${bits}`]!,
+    sumSquares: exports[`sumSquares${bits}`]!,
+    measureVector: exports[`measureVector${bits}`]!,
+    applyVector: exports[`applyVector${bits}`]!,
+    adam: exports[`adam${bits}`]!,
+    nonFinite: exports[`nonFinite${bits}`],
+  };
+}
