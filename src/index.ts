@@ -13,15 +13,16 @@ export type {
   StateTensor,
   StateValue,
 } from './core/dtype.ts';
-export { type Float16ArrayLike, Parameter } from './core/parameter.ts';
+export { NonFiniteGradientError } from './core/gradient.ts';
+export { type GradientOf, Parameter, type ParameterOptions } from './core/parameter.ts';
+export type { Float16ArrayLike } from './core/typed-array.ts';
 export { type Kernels, typescriptKernels } from './engine/kernels.ts';
+export type { Memory } from './engine/memory.ts';
 export { GradientAccumulator, type GradientSum } from './gradients/accumulator.ts';
 export { clipGradNorm } from './gradients/clip.ts';
-export { Adafactor, type AdafactorOptions } from './optimizers/adafactor.ts';
-export { AdamW, type AdamWOptions } from './optimizers/adamw.ts';
-export { NonFiniteGradientError } from './optimizers/non-finite.ts';
+export * from './optimizers/list.ts';
 export { Optimizer } from './optimizers/optimizer.ts';
-export type { CommonOptions, ParamGroup, ParamGroupInput, Params } from './optimizers/param-group.ts';
+export type { AnyOption, CommonOptions, ParamGroup, ParamGroupInput, Params } from './optimizers/param-group.ts';
 export {
   AdafactorSchedule,
   type AdafactorScheduleOptions,

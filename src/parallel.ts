@@ -16,13 +16,15 @@
  */
 
 import { boolean, options as checkedOptions, integer, show } from './core/check.ts';
+import { ENGINE } from './engine/engine.ts';
 import { type Kernels, typescriptKernels } from './engine/kernels.ts';
 import { Arena } from './simd/arena.ts';
-import { BEYOND, RESERVED } from './simd/loops.ts';
 import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine, type WasmMemory } from './simd/module.ts';
-import { Crew, type TornRange, TornStepError, type WorkerLike } from './threads/driver.ts';
-import { sharedDoubles } from './threads/plan.ts';
-import { FIRST_WORKER } from './threads/protocol.ts';
+import { BEYOND, RESERVED } from './simd/wasm-loops.ts';
+import { Crew, type WorkerLike } from './threads/crew.ts';
+import { Driver, type TornRange, TornStepError } from './threads/driver.ts';
+import { FIRST_WORKER, WORDS } from './threads/protocol.ts';
+import { SharedScratch } from './threads/shared-scratch.ts';
 import { runParallelWorker } from './threads/worker.ts';
 
 export { runParallelWorker, type TornRange, TornStepError, type WorkerLike };
@@ -103,30 +105,37 @@ export async function parallelKernels(options: ParallelOptions = {}): Promise<Pa
   const createWorker = (given.createWorker as (() => WorkerLike) | undefined) ?? (await workerMaker(where));
   let memory: WasmMemory | null = null;
   let arena: Arena | null = null;
-  let kernels: Kernels = sharedKernels(null);
   if (simd) {
     compileSimd(where, true, 'pass simd: false, which gives the TypeScript loops and the same bits');
     const room = Math.min(Math.ceil(bytes / 64) * 64, most);
     memory = makeMemory(where, Math.ceil((threads * region + room + BEYOND) / PAGE), true);
     arena = new Arena(where, memory.buffer, threads * region, room);
-    kernels = { ...sharedKernels(arena), ...simdEngine(memory, arena, 0, true) };
   }
-  const crew = new Crew(kernels, memory?.buffer ?? null, createWorker, (who) =>
-    memory === null ? null : { memory, base: (1 + who - FIRST_WORKER) * region, strips: STRIPS },
-  );
+  const words = new Int32Array(new SharedArrayBuffer(4 * WORDS));
+  const crew = new Crew(createWorker, (who) => ({
+    kind: 'start',
+    words,
+    who,
+    simd: memory && { memory, base: (1 + who - FIRST_WORKER) * region, strips: STRIPS },
+  }));
+  const driver = new Driver(crew, words, memory?.buffer ?? null);
   await crew.start(threads - 1, PATIENCE);
   return {
-    ...kernels,
-    threads: crew,
-    get size() {
-      return crew.size;
+    ...sharedMemory(arena),
+    [ENGINE]: {
+      ...(memory !== null && simdEngine(memory, arena!, 0, true)),
+      scratch: new SharedScratch().take,
+      executor: driver,
     },
-    close: () => crew.close(),
+    get size() {
+      return 1 + crew.alive.length;
+    },
+    close: () => driver.close(),
   };
 }
 
-/** Arrays that all threads reach: in the arena while there is room, else each in a SharedArrayBuffer of its own; the TypeScript loops. */
-function sharedKernels(arena: Arena | null): Kernels {
+/** Arrays that all threads reach: in the arena while there is room, else each in a SharedArrayBuffer of its own. */
+function sharedMemory(arena: Arena | null): Kernels {
   const live = new WeakSet<Float32Array | Float64Array>();
   const freed = new WeakSet<Float32Array | Float64Array>();
 
@@ -140,7 +149,8 @@ function sharedKernels(arena: Arena | null): Kernels {
       );
     }
     integer('parallelKernels.allocate: length', length);
-    const array = dtype === 'float32' ? new Float32Array(new SharedArrayBuffer(4 * length)) : sharedDoubles(length);
+    const buffer = new SharedArrayBuffer((dtype === 'float32' ? 4 : 8) * length);
+    const array = dtype === 'float32' ? new Float32Array(buffer) : new Float64Array(buffer);
     live.add(array);
     return array;
   }
@@ -148,7 +158,6 @@ function sharedKernels(arena: Arena | null): Kernels {
     ...typescriptKernels,
     name: 'parallel',
     allocate,
-    scratch: sharedDoubles,
     fits: () => true,
     owns: (array) => live.has(array) || arena?.owns(array) === true,
     checkLive: (array) => {

@@ -13,11 +13,12 @@
  */
 
 import { options as checkedOptions, integer } from './core/check.ts';
+import { ENGINE } from './engine/engine.ts';
 import type { Kernels } from './engine/kernels.ts';
 import { Arena } from './simd/arena.ts';
 import { Copies } from './simd/copies.ts';
-import { BEYOND, RESERVED } from './simd/loops.ts';
 import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine } from './simd/module.ts';
+import { BEYOND, RESERVED } from './simd/wasm-loops.ts';
 
 /** Options of {@link simdKernels}. */
 export interface SimdOptions {
@@ -75,10 +76,13 @@ export function simdKernels(options: SimdOptions = {}): Kernels {
       arena.holds(array);
     },
     free: (array) => arena.free(array),
-    keep: (array) => {
-      if (array.BYTES_PER_ELEMENT !== 2 && arena.address(array as Float32Array) < 0) copies.keep(array as Float32Array);
+    [ENGINE]: {
+      ...simdEngine(memory, arena, 0, false, copies),
+      keep: (array) => {
+        if (array.BYTES_PER_ELEMENT === 2 || arena.address(array as Float32Array) >= 0) return;
+        copies.keep(array as Float32Array);
+      },
+      forget: () => copies.forget(),
     },
-    forget: () => copies.forget(),
-    ...simdEngine(memory, arena, 0, false, copies),
   };
 }

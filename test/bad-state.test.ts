@@ -21,7 +21,7 @@ describe.each([
     return wrong.stateDict() as unknown as Dict;
   };
   const mutations: [title: string, message: string | RegExp, mutate: (dict: Dict) => unknown][] = [
-    ['of another optimizer', 'unknown key', other],
+    ['of another optimizer', 'this is the state of A', other],
     ['with another optimizer’s state only', 'p0', (dict) => void (dict.state = other().state)],
     ['without state', 'key "state" is missing', (dict) => ({ param_groups: dict.param_groups })],
     ['without groups', 'key "param_groups" is missing', (dict) => ({ state: dict.state })],

@@ -10,6 +10,11 @@ export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16';
 /** Uint16Array holds bfloat16 or float16 bit patterns; which of the two is said by a {@link DType} beside it. */
 export type NumericArray = Float32Array | Float64Array | Uint16Array;
 
+/** Whether the values are stored in 16 bits and computed in float32. */
+export function isSixteen(dtype: DType): boolean {
+  return dtype === 'bfloat16' || dtype === 'float16';
+}
+
 /** An array in a state dict: plain data, can be cloned structurally (postMessage, IndexedDB). Row-major. */
 export interface StateTensor {
   /** Format of the elements in `data`. */

@@ -1,21 +1,13 @@
 /**
- * bfloat16 and float16 numbers as the optimizers need them: to float32 bits and back, one by one. Where `low-precision.ts` is loaded too, it puts faster
- * loops with the same bits in place; a bundle that uses nothing of it does without them.
+ * bfloat16 and float16 numbers as the optimizers need them: to float32 bits and back, one by one.
  *
- * Everything goes through the bits of a float32: bfloat16 is its upper half, float16 a shorter form of it. Widening is exact; narrowing rounds to
- * nearest, ties to even, or stochastically.
+ * Everything goes through the bits of a float32: bfloat16 is its upper half, float16 a shorter form
+ * of it. Widening is exact; narrowing rounds to nearest, ties to even, or stochastically.
  */
-import type * as loops16 from '../loops/generated/matrix16.ts';
-import type { DType } from './dtype.ts';
 
 /** One float32 and its bits. */
 const float = new Float32Array(1);
 const word = new Uint32Array(float.buffer);
-
-/** Whether the values are stored in 16 bits and computed in float32. */
-export function isSixteen(dtype: DType): boolean {
-  return dtype === 'bfloat16' || dtype === 'float16';
-}
 
 /** float32 bits to bfloat16 bits, ties to even; a NaN keeps its sign and upper payload and becomes quiet. */
 export function bfloat16Bits(bits: number): number {
@@ -71,11 +63,17 @@ export const plainSixteen: LoopsSixteen = {
   },
 };
 
-/** The conversions of the TypeScript loops; `low-precision.ts` replaces them by faster ones. */
-export const sixteen: LoopsSixteen & {
-  /** Loops that look each number up in a table instead of having them widened first. */
-  lookUp?: { readonly loops: typeof loops16; table(half: boolean): Float32Array };
-} = { ...plainSixteen };
+/** Conversions, and loops that look each number up in a table instead of having them widened. */
+export interface SixteenPath extends LoopsSixteen {
+  /** The loops by name, for numbers of a format, with new weights written to `out` from 0. */
+  lookUp?(half: boolean, out: Float32Array): Readonly<Record<string, unknown>>;
+}
+
+/**
+ * The path in use. `useFastSixteen` of `sixteen/fast.ts` replaces the plain one by faster loops with
+ * the same bits; the public conversions call it, so that a program without them does not carry it.
+ */
+export const sixteen: SixteenPath = { ...plainSixteen };
 
 /** The numbers that 16-bit patterns stand for. */
 export function widened(bits: Uint16Array, half: boolean): Float32Array {

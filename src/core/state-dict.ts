@@ -3,11 +3,13 @@
  * Objects may have a null prototype and hostile keys, so only own properties are read.
  */
 
-import type { StateArray } from '../engine/tasks.ts';
 import { list, show, unknownName } from './check.ts';
 import type { DType, StateTensor } from './dtype.ts';
 import { sizeOf } from './parameter.ts';
 import { widened } from './sixteen-bits.ts';
+
+/** An array of optimizer state: the parameter's own precision, float32 for 16 bits. */
+export type StateArray = Float32Array | Float64Array;
 
 /** An own property; undefined counts as absent. */
 export function own(value: Record<string, unknown>, key: string): unknown {
@@ -63,18 +65,28 @@ export function scalar(label: string, value: unknown): number {
   throw new TypeError(`${label} must be a number or a tensor with one element, got ${show(value)}`);
 }
 
+/** What came in place of a tensor; one that went through JSON has no array any more. */
+function notATensor(label: string, value: unknown): TypeError {
+  const data = typeof value === 'object' && value !== null ? (value as { data?: unknown }).data : undefined;
+  if (Array.isArray(data) || show(data).startsWith('an object')) {
+    return new TypeError(
+      `${label} has lost its array, as happens in JSON, which has no typed arrays; ` +
+        'keep state dicts with encodeTrainingState, encodeTorch or structuredClone',
+    );
+  }
+  return new TypeError(`${label} must be a tensor { dtype, shape, data }, got ${show(value)}`);
+}
+
 /**
- * A copy of a float tensor of the given shape, in the precision that a parameter of `dtype` keeps its state in. 16-bit tensors are taken for
+ * The numbers of a float tensor of the given shape (the array itself where it holds them), in the precision that a parameter of `dtype` keeps its state in. 16-bit tensors are taken for
  * float32 state: PyTorch casts state to the parameter's format when it loads (torch.optim.Optimizer.load_state_dict).
  */
 export function stateArray(label: string, value: unknown, shape: readonly number[], dtype: DType): StateArray {
-  if (!isTensor(value)) throw new TypeError(`${label} must be a tensor { dtype, shape, data }, got ${show(value)}`);
+  if (!isTensor(value)) throw notATensor(label, value);
   const given = value.shape;
   if (!Array.isArray(given) || given.length !== shape.length || given.some((n, axis) => n !== shape[axis])) {
-    const came = Array.isArray(given) ? `[${given.join(', ')}]` : show(given);
-    throw new RangeError(
-      `${label} must have shape [${shape.join(', ')}], got ${came}; is this the state of another model?`,
-    );
+    const came = show(given);
+    throw new RangeError(`${label} must have shape ${show(shape)}, got ${came}; is this the state of another model?`);
   }
   const wide = dtype === 'float64';
   if ((value.dtype === 'float64') !== wide) {
@@ -86,7 +98,7 @@ export function stateArray(label: string, value: unknown, shape: readonly number
   if (numbers.length !== sizeOf(shape)) {
     throw new RangeError(`${label} must have ${sizeOf(shape)} elements, got ${numbers.length}`);
   }
-  return wide ? Float64Array.from(numbers) : Float32Array.from(numbers);
+  return numbers;
 }
 
 /** Live state as plain data of its own. */
@@ -103,4 +115,15 @@ export function tensorOf(array: StateArray, shape: readonly number[]): StateTens
 /** `weightDecay` to `weight_decay`, as PyTorch spells its keys. */
 export function snakeCase(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/**
+ * A value in which numbers are numbers, also where PyTorch had 0-d tensors: on its own or in a list.
+ * A bool tensor becomes true or false.
+ */
+export function plainNumbers(label: string, value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((item, i) => plainNumbers(`${label}[${i}]`, item));
+  if (!isTensor(value)) return value;
+  if (value.dtype === 'bool' && value.data.length === 1) return value.data[0] === 1;
+  return scalar(label, value);
 }

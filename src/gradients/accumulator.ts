@@ -4,10 +4,12 @@
  * @module
  */
 import { integer, list, oneOf, record, show } from '../core/check.ts';
-import type { NumericArray, StateValue } from '../core/dtype.ts';
-import { checkedGradient, isShared, label, Parameter } from '../core/parameter.ts';
-import { bfloat16Bits, float16BitsOf, isSixteen, widened } from '../core/sixteen-bits.ts';
+import { isSixteen, type NumericArray, type StateValue } from '../core/dtype.ts';
+import { checkedGradient } from '../core/gradient.ts';
+import { label, Parameter } from '../core/parameter.ts';
+import { bfloat16Bits, float16BitsOf, widened } from '../core/sixteen-bits.ts';
 import { checkKeys, own, stateArray, tensorOf } from '../core/state-dict.ts';
+import { isFloat64, isShared, isUint16 } from '../core/typed-array.ts';
 
 /** A running sum: float64 beside float64 parameters, else float32. */
 export type GradientSum = Float32Array | Float64Array;
@@ -51,13 +53,15 @@ export class GradientAccumulator {
       );
     }
     const parameters = [...params];
+    const seen = new Set<Parameter>();
     for (const [i, parameter] of parameters.entries()) {
       if (!(parameter instanceof Parameter)) {
         throw new TypeError(`GradientAccumulator: params[${i}] must be a Parameter, got ${show(parameter)}`);
       }
-      if (parameters.indexOf(parameter) !== i) {
+      if (seen.has(parameter)) {
         throw new RangeError(`GradientAccumulator: ${label(parameter, i)} is given twice; give each Parameter once`);
       }
+      seen.add(parameter);
     }
     if (parameters.length === 0)
       throw new RangeError('GradientAccumulator: params is empty; give at least one Parameter');
@@ -93,7 +97,7 @@ export class GradientAccumulator {
         sum.set(values);
         this.#sums[i] = sum;
         this.#kept[i] = sum;
-      } else if (sum instanceof Float64Array) addTo64(sum, values as Float64Array);
+      } else if (isFloat64(sum)) addTo64(sum, values as Float64Array);
       else addTo32(sum, values as Float32Array);
     }
     this.#step++;
@@ -190,7 +194,7 @@ function newSum({ data, dtype }: Parameter): GradientSum {
 }
 
 function numbers(gradient: NumericArray, parameter: Parameter): GradientSum {
-  return gradient instanceof Uint16Array ? widened(gradient, parameter.dtype === 'float16') : gradient;
+  return isUint16(gradient) ? widened(gradient, parameter.dtype === 'float16') : gradient;
 }
 
 function addTo32(sum: Float32Array, gradient: Float32Array): void {
@@ -204,7 +208,7 @@ function addTo64(sum: Float64Array, gradient: Float64Array): void {
 /** Writes sum / divisor into the parameter's gradient, rounding once to the format it has. */
 function writeGradient(parameter: Parameter, sum: GradientSum, divisor: number): void {
   const gradient = parameter.grad === null ? null : (checkedGradient('', parameter) as NumericArray);
-  if (gradient instanceof Uint16Array && isSixteen(parameter.dtype)) {
+  if (gradient !== null && isUint16(gradient) && isSixteen(parameter.dtype)) {
     const word = new Uint32Array(1);
     const float = new Float32Array(word.buffer);
     const narrow = parameter.dtype === 'float16' ? float16BitsOf : bfloat16Bits;

@@ -5,11 +5,13 @@
  * @module
  */
 import { number, show } from '../core/check.ts';
-import type { NumericArray } from '../core/dtype.ts';
-import { checkedGradient, label, Parameter } from '../core/parameter.ts';
-import { bfloat16Bits, float16BitsOf, isSixteen, widened } from '../core/sixteen-bits.ts';
-import { sumSquares as sumSquares64 } from '../loops/generated/matrix64.ts';
-import { sumSquares } from '../loops/matrix.ts';
+import { isSixteen, type NumericArray } from '../core/dtype.ts';
+import { checkedGradient } from '../core/gradient.ts';
+import { label, Parameter } from '../core/parameter.ts';
+import { bfloat16Bits, float16BitsOf, widened } from '../core/sixteen-bits.ts';
+import { isFloat64, isUint16 } from '../core/typed-array.ts';
+import { sumSquares as sumSquares64 } from '../loops/generated/sums64.ts';
+import { sumSquares } from '../loops/sums.ts';
 
 /**
  * Scales all gradients in place by min(1, maxNorm / (norm + 1e-6)) of their joint L2 norm, as torch.nn.utils.clip_grad_norm_ does. Parameters
@@ -55,13 +57,13 @@ export function clipGradNorm(params: Iterable<Parameter>, maxNorm: number): numb
 }
 
 function squares(gradient: NumericArray, parameter: Parameter): number {
-  if (gradient instanceof Float64Array) return sumSquares64(gradient, 0, gradient.length);
-  const numbers = gradient instanceof Uint16Array ? widened(gradient, parameter.dtype === 'float16') : gradient;
+  if (isFloat64(gradient)) return sumSquares64(gradient, 0, gradient.length);
+  const numbers = isUint16(gradient) ? widened(gradient, parameter.dtype === 'float16') : gradient;
   return sumSquares(numbers, 0, numbers.length);
 }
 
 function scale(gradient: NumericArray, parameter: Parameter, coefficient: number): void {
-  if (!(gradient instanceof Uint16Array) || !isSixteen(parameter.dtype)) {
+  if (!isUint16(gradient) || !isSixteen(parameter.dtype)) {
     for (let k = 0; k < gradient.length; k++) gradient[k]! *= coefficient;
     return;
   }

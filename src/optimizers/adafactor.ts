@@ -1,39 +1,38 @@
 /**
- * Adafactor: Shazeer & Stern 2018, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost" (arXiv:1804.04235), as
- * transformers.optimization.Adafactor computes it.
+ * Adafactor: Shazeer & Stern 2018, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost"
+ * (arXiv:1804.04235), as transformers.optimization.Adafactor computes it.
  *
- * Prefer it to AdamW where memory counts: a matrix's second moment is kept as its row and column averages, rows + cols numbers
- * instead of rows · cols, and there is no first moment unless `beta1` asks for one.
+ * Prefer it to AdamW where memory counts: a matrix's second moment is kept as its row and column
+ * averages, rows + cols numbers instead of rows · cols, and there is no first moment unless `beta1`
+ * asks for one.
+ *
+ * | parameter | pass 0, writes no weight or state | pass 1 | pass 2 |
+ * | --- | --- | --- | --- |
+ * | rank 2 and more | row and column sums of G² | sums of U² and P² | P, momentum |
+ * | rank 0 and 1 | sum of G² | sums of U² and P² | P, V, momentum |
+ *
+ * The weights are looked at in pass 1 and not in pass 0, after which all other parameters have their
+ * turn: they are still in the caches when pass 2 writes them.
  *
  * @module
  */
 import { number, show } from '../core/check.ts';
 import { power } from '../core/math.ts';
 import { label, Parameter } from '../core/parameter.ts';
-import {
-  BETA1,
-  BETA2,
-  createTask,
-  EPS,
-  KEEP,
-  REST2,
-  SCALE,
-  type StateArray,
-  type Task,
-  total,
-} from '../engine/tasks.ts';
-import { factored } from './factored.ts';
-import {
-  type Formula,
-  flag,
-  nonNegative,
-  type OptionCheck,
-  type Slot,
-  type StateSpec,
-  stateArrayOf,
-} from './formula.ts';
+import type { StateArray } from '../core/state-dict.ts';
+import { flatBlock, type Pass, rowsBlock } from '../engine/pass.ts';
+import type { Strip } from '../engine/strip.ts';
+import { OWN, places, total, type Work } from '../engine/work.ts';
+import * as matrix64 from '../loops/generated/matrix64.ts';
+import { sumSquares as sumSquares64 } from '../loops/generated/sums64.ts';
+import * as vector64 from '../loops/generated/vector64.ts';
+import * as matrix from '../loops/matrix.ts';
+import { sumSquares } from '../loops/sums.ts';
+import * as vector from '../loops/vector.ts';
+import { check, checkBlock } from './elementwise.ts';
 import { Optimizer } from './optimizer.ts';
 import type { CommonOptions, ParamGroup, Params } from './param-group.ts';
+import { flag, nonNegative, option, pairOf, type Rule, type Slot, twins } from './rule.ts';
 
 /** Options of {@link Adafactor}; names and defaults are those of transformers. */
 export interface AdafactorOptions extends CommonOptions {
@@ -57,195 +56,331 @@ export interface AdafactorOptions extends CommonOptions {
   warmupInit?: boolean;
 }
 
-const pair: OptionCheck = (name, value) => {
-  if (!Array.isArray(value) || value.length !== 2) {
-    throw new TypeError(`${name} must be two numbers, such as [1e-30, 1e-3], got ${show(value)}`);
-  }
-  return [number(`${name}[0]`, value[0], { min: 0 }), number(`${name}[1]`, value[1], { min: 0 })];
-};
+/** Places of the numbers that the loops need, and of what is remembered of the last update. */
+const N = places(OWN, ['beta2', 'rest2', 'eps1', 'beta1', 'keep', 'scale', 'rms', 'rate']);
+/** Partial sums of a block: of G² (a vector's), of U², of P². */
+const SUM = { gradient: 0, update: 1, weights: 2 } as const;
 
-function isMatrix(parameter: Parameter): boolean {
-  return parameter.shape.length >= 2;
+/** Own arrays of a matrix: the sums, the factors of 1 / V̂ (of U²), and the factors of the step. */
+type Own = 'rowSums' | 'colSums' | 'rowInverse' | 'colInverse' | 'rowScale' | 'colScale';
+type State = 'exp_avg' | 'exp_avg_sq_row' | 'exp_avg_sq_col' | 'exp_avg_sq';
+type AdafactorWork = Work<State, Own>;
+type Group = ParamGroup<AdafactorOptions>;
+
+// One by one: a bundler turns the modules themselves into objects with getters.
+const float32 = {
+  check: check.float32.check,
+  sumSquares,
+  reduce: matrix.reduce,
+  measure: matrix.measure,
+  apply: matrix.apply,
+  applyMomentum: matrix.applyMomentum,
+  measureVector: vector.measureVector,
+  applyVector: vector.applyVector,
+  applyVectorMomentum: vector.applyVectorMomentum,
+};
+const float64 = {
+  check: check.float64.check,
+  sumSquares: sumSquares64,
+  reduce: matrix64.reduce,
+  measure: matrix64.measure,
+  apply: matrix64.apply,
+  applyMomentum: matrix64.applyMomentum,
+  measureVector: vector64.measureVector,
+  applyVector: vector64.applyVector,
+  applyVectorMomentum: vector64.applyVectorMomentum,
+};
+type AdafactorLoops = typeof float32;
+type AdafactorStrip = Strip<AdafactorLoops>;
+
+// ---------------------------------------------------------------- passes
+
+/** Pass 0 of a matrix: row and column sums of G²; columns of several blocks are kept apart. */
+function reduceRows(
+  strip: AdafactorStrip,
+  work: AdafactorWork,
+  block: number,
+  columns: Float64Array,
+  at: number,
+): void {
+  const { cols, blocksEach } = work.cut;
+  const { colSums } = work.own;
+  const alone = blocksEach === 1;
+  const sums = alone ? colSums : columns;
+  const sumsAt = alone ? block * cols : at;
+  sums.fill(0, sumsAt, sumsAt + cols);
+  rowsBlock(strip, work, block, 'gradient', true, reduceStrip, sums, sumsAt);
 }
+
+function reduceStrip(
+  { g }: AdafactorStrip,
+  work: AdafactorWork,
+  row: number,
+  count: number,
+  _from: number,
+  _into: number,
+  sums: Float64Array,
+  sumsAt: number,
+): void {
+  g.loops.reduce(g.array, g.at, count, work.cut.cols, work.own.rowSums, row, sums, sumsAt);
+}
+
+/** Pass 1 of a matrix: the sums of U² and P². */
+function measureRows(
+  { g, p }: AdafactorStrip,
+  work: AdafactorWork,
+  row: number,
+  count: number,
+  _: number,
+  into: number,
+): void {
+  const { cols, rows } = work.cut;
+  const { sums, own } = work;
+  const colAt = Math.floor(row / rows) * cols;
+  const { rowInverse, colInverse } = own;
+  const update = into + SUM.update;
+  sums[update] = g.loops.measure(g.array, g.at, count, cols, rowInverse, row, colInverse, colAt, sums[update]!);
+  sums[into + SUM.weights]! += p.loops.sumSquares(p.array, p.at, count * cols);
+}
+
+/** Pass 2 of a matrix: P, through the first moment where there is one. */
+function applyRows({ g, p }: AdafactorStrip, work: AdafactorWork, row: number, count: number, from: number): void {
+  const { cols, rows } = work.cut;
+  const { rowScale, colScale } = work.own;
+  const { numbers, state } = work;
+  const { loops, array, at } = p;
+  const colAt = Math.floor(row / rows) * cols;
+  const keep = numbers[N.keep]!;
+  const m = state.exp_avg as Float32Array | null;
+  if (m === null) loops.apply(array, g.array, at, count, cols, rowScale, row, colScale, colAt, keep);
+  else {
+    const beta1 = numbers[N.beta1]!;
+    loops.applyMomentum(array, g.array, at, m, from, count, cols, rowScale, row, colScale, colAt, keep, beta1);
+  }
+}
+
+/** Pass 1 of a vector: the sums of U² and P². */
+function measureFlat({ g, p }: AdafactorStrip, work: AdafactorWork, from: number, n: number, into: number): void {
+  const { sums, numbers, state } = work;
+  const v = state.exp_avg_sq as Float32Array;
+  const beta2 = numbers[N.beta2]!;
+  const rest2 = numbers[N.rest2]!;
+  const eps1 = numbers[N.eps1]!;
+  sums[into + SUM.update]! += g.loops.measureVector(g.array, g.at, v, from, n, beta2, rest2, eps1);
+  sums[into + SUM.weights]! += p.loops.sumSquares(p.array, p.at, n);
+}
+
+/** Pass 2 of a vector: P and V, through the first moment where there is one. */
+function applyFlat({ g, p }: AdafactorStrip, work: AdafactorWork, from: number, n: number): void {
+  const { numbers, state } = work;
+  const v = state.exp_avg_sq as Float32Array;
+  const m = state.exp_avg as Float32Array | null;
+  const { loops, array: w, at } = p;
+  const beta2 = numbers[N.beta2]!;
+  const rest2 = numbers[N.rest2]!;
+  const eps1 = numbers[N.eps1]!;
+  const scale = numbers[N.scale]!;
+  const keep = numbers[N.keep]!;
+  if (m === null) loops.applyVector(w, at, g.array, g.at, v, from, n, beta2, rest2, eps1, scale, keep);
+  else {
+    const beta1 = numbers[N.beta1]!;
+    loops.applyVectorMomentum(w, at, g.array, g.at, m, from, v, from, n, beta2, rest2, eps1, scale, keep, beta1);
+  }
+}
+
+const passes: readonly Pass[] = [
+  {
+    writes: false,
+    columnSums: 'colSums',
+    block(strip: AdafactorStrip, work: AdafactorWork, block, columns, at) {
+      if (work.cut.matrix) reduceRows(strip, work, block, columns, at);
+      else checkBlock(strip, work, block);
+    },
+  },
+  {
+    writes: false,
+    block(strip: AdafactorStrip, work: AdafactorWork, block) {
+      if (work.cut.matrix) rowsBlock(strip, work, block, 'both', true, measureRows);
+      else flatBlock(strip, work, block, 'both', false, measureFlat);
+    },
+  },
+  {
+    writes: true,
+    block(strip: AdafactorStrip, work: AdafactorWork, block) {
+      if (work.cut.matrix) rowsBlock(strip, work, block, 'update', true, applyRows);
+      else flatBlock(strip, work, block, 'update', false, applyFlat);
+    },
+  },
+];
+
+// ---------------------------------------------------------------- what comes between them
 
 /** min(1e-2 or 1e-6 · t, 1 / √t), or lr; times max(ε₂, RMS(P)) with parameter scale. */
-function learningRate(group: ParamGroup, step: number, rms: number): number {
+function learningRate(group: Group, step: number, rms: number): number {
   let rate = group.lr ?? 0;
-  if (group.relativeStep === true) {
-    const least = group.warmupInit === true ? 1e-6 * step : 1e-2;
+  if (group.relativeStep) {
+    const least = group.warmupInit ? 1e-6 * step : 1e-2;
     rate = Math.min(least, 1 / Math.sqrt(step));
   }
-  if (group.scaleParameter !== true) return rate;
-  const eps2 = (group.eps as [number, number])[1];
-  // As Python's max(eps, rms): a NaN on the right is not larger, a NaN of the weights shows in the update anyway.
-  return rate * Math.max(rms, eps2);
+  if (!group.scaleParameter) return rate;
+  // As Python's max(eps, rms): a NaN of the weights shows in the update anyway.
+  return rate * Math.max(rms, group.eps[1]);
 }
 
-/** The running averages R and C of one matrix and from them the factors of 1 / V̂_ij = (mean(R) / R_i) · (1 / C_j). */
-function factor(task: Task, matrix: number, rowAverage: StateArray, colAverage: StateArray): void {
-  const { rows, cols, rowFactor, colFactor, scalars } = task;
-  const beta2 = scalars[BETA2]!;
-  const rest = scalars[REST2]!;
-  const eps = scalars[EPS]!;
-  const rowAt = matrix * rows;
-  const colAt = matrix * cols;
+/**
+ * The running averages R and C of one matrix and from them the factors of
+ * 1 / V̂_ij = (mean(R) / R_i) · (1 / C_j).
+ */
+function factor(work: AdafactorWork, lead: number, rowAverage: StateArray, colAverage: StateArray): void {
+  const { rows, cols } = work.cut;
+  const { rowSums, colSums, rowInverse, colInverse } = work.own;
+  const { numbers } = work;
+  const beta2 = numbers[N.beta2]!;
+  const rest2 = numbers[N.rest2]!;
+  const eps1 = numbers[N.eps1]!;
+  const rowAt = lead * rows;
+  const colAt = lead * cols;
   let sum = 0;
   for (let i = rowAt; i < rowAt + rows; i++) {
-    // ε₁ is added to the mean instead of to every square: the same number, one addition instead of cols.
-    const average = beta2 * rowAverage[i]! + rest * (rowFactor[i]! / cols + eps);
+    // ε₁ is added to the mean instead of to every square: the same number, one addition for cols.
+    const average = beta2 * rowAverage[i]! + rest2 * (rowSums[i]! / cols + eps1);
     rowAverage[i] = average;
-    rowFactor[i] = average;
+    rowInverse[i] = average;
     sum += average;
   }
   const mean = sum / rows;
-  for (let i = rowAt; i < rowAt + rows; i++) rowFactor[i] = mean / rowFactor[i]!;
+  for (let i = rowAt; i < rowAt + rows; i++) rowInverse[i] = mean / rowInverse[i]!;
   for (let j = colAt; j < colAt + cols; j++) {
-    const average = beta2 * colAverage[j]! + rest * (colFactor[j]! / rows + eps);
+    const average = beta2 * colAverage[j]! + rest2 * (colSums[j]! / rows + eps1);
     colAverage[j] = average;
-    colFactor[j] = 1 / average;
+    colInverse[j] = 1 / average;
   }
 }
 
-const formula: Formula = {
-  name: 'Adafactor',
-  defaults: {
-    lr: null,
-    eps: Object.freeze([1e-30, 1e-3]),
-    clipThreshold: 1,
-    decayRate: -0.8,
-    beta1: null,
-    weightDecay: 0,
-    scaleParameter: true,
-    relativeStep: true,
-    warmupInit: false,
-  },
-  checks: {
-    lr: (name, value) => (value === null ? null : number(name, value, { min: 0 })),
-    eps: pair,
-    clipThreshold: (name, value) => number(name, value, { above: 0 }),
-    decayRate: (name, value) => number(name, value, { max: 0 }),
-    beta1: (name, value) => (value === null ? null : number(name, value, { min: 0, below: 1 })),
-    weightDecay: nonNegative,
-    scaleParameter: flag,
-    relativeStep: flag,
-    warmupInit: flag,
-  },
-  ownOptions: [],
-  foreignKeys: {},
-  hasRms: true,
-  kinds: factored,
+/** β₂ₜ of the last parameter: most often that of the next one too. */
+interface Decay {
+  step: number;
+  decayRate: number;
+  beta2: number;
+}
 
+/** After the sums over G: the second moment, and for a matrix the factors of 1 / V̂. */
+function beforeMeasure({ work, group, step, parameter }: Slot<Group, AdafactorWork>, memo: Decay): void {
+  if (memo.step !== step || memo.decayRate !== group.decayRate) {
+    memo.beta2 = step === 1 ? 0 : 1 - power(step, group.decayRate);
+    memo.step = step;
+    memo.decayRate = group.decayRate;
+  }
+  const { numbers, cut, state } = work;
+  numbers[N.beta2] = memo.beta2;
+  numbers[N.rest2] = 1 - memo.beta2;
+  numbers[N.eps1] = group.eps[0];
+  // The means over an empty dimension are not numbers; there is nothing to update either.
+  if (!cut.matrix || parameter.data.length === 0) return;
+  for (let lead = 0; lead < cut.lead; lead++) factor(work, lead, state.exp_avg_sq_row!, state.exp_avg_sq_col!);
+}
+
+/**
+ * After the sums over U and P: the learning rate, and the clip, which divides by RMS(U) / d where
+ * that is more than 1 (paper, section 6).
+ */
+function beforeApply({ work, group, step, parameter }: Slot<Group, AdafactorWork>): void {
+  const { numbers, cut, own } = work;
+  const { length } = parameter.data;
+  const rms = rootMeanSquare(total(work, SUM.weights), length);
+  const rate = learningRate(group, step, rms);
+  numbers[N.rms] = rms;
+  numbers[N.rate] = rate;
+  const clip = rootMeanSquare(total(work, SUM.update), length) / group.clipThreshold;
+  const { beta1 } = group;
+  numbers[N.keep] = 1 - group.weightDecay * rate;
+  numbers[N.beta1] = beta1 ?? 0;
+  const scale = (rate / (clip > 1 || Number.isNaN(clip) ? clip : 1)) * (beta1 === null ? 1 : 1 - beta1);
+  numbers[N.scale] = scale;
+  if (!cut.matrix) return;
+  const { rowInverse, colInverse, rowScale, colScale } = own;
+  for (let i = 0; i < rowScale.length; i++) rowScale[i] = Math.sqrt(rowInverse[i]!) * scale;
+  for (let j = 0; j < colScale.length; j++) colScale[j] = Math.sqrt(colInverse[j]!);
+}
+
+function rootMeanSquare(sum: number, length: number): number {
+  return length === 0 ? 0 : Math.sqrt(sum / length);
+}
+
+// ---------------------------------------------------------------- the rule
+
+const adafactor: Rule<AdafactorOptions, AdafactorLoops, Decay> = {
+  name: 'Adafactor',
+  options: {
+    lr: option(null, (name, value) => (value === null ? null : number(name, value, { min: 0 }))),
+    eps: option([1e-30, 1e-3], pairOf('[1e-30, 1e-3]')),
+    clipThreshold: option(1, (name, value) => number(name, value, { above: 0 })),
+    decayRate: option(-0.8, (name, value) => number(name, value, { max: 0 })),
+    beta1: option(null, (name, value) => (value === null ? null : number(name, value, { min: 0, below: 1 }))),
+    weightDecay: option(0, nonNegative),
+    scaleParameter: option(true, flag),
+    relativeStep: option(true, flag),
+    warmupInit: option(false, flag),
+  },
   checkGroup(where, group, construction) {
-    if (construction && group.relativeStep === true && group.lr !== null) {
+    if (construction && group.relativeStep && group.lr !== null) {
       throw new RangeError(
         `${where}: lr must be null with relativeStep: true, which computes its own, got ${show(group.lr)}; ` +
           'leave lr out, or pass relativeStep: false to use it',
       );
     }
-    if (group.relativeStep === false && group.lr === null) {
+    if (!group.relativeStep && group.lr === null) {
       throw new RangeError(
-        `${where}: lr must be a number with relativeStep: false, got null; pass lr, such as 1e-3, or relativeStep: true`,
+        `${where}: lr must be a number with relativeStep: false, got null; ` +
+          'pass lr, such as 1e-3, or relativeStep: true',
       );
     }
-    if (group.warmupInit === true && group.relativeStep === false) {
+    if (group.warmupInit && !group.relativeStep) {
       throw new RangeError(
-        `${where}: warmupInit: true needs relativeStep: true; for a warm-up of your own lr use a schedule with numWarmupSteps`,
+        `${where}: warmupInit: true needs relativeStep: true; ` +
+          'for a warm-up of your own lr use a schedule with numWarmupSteps',
       );
     }
   },
-
-  checkForeign() {},
-
-  createTask(parameter, scratch) {
-    const { data, shape, dtype } = parameter;
-    return createTask(isMatrix(parameter) ? 'matrix' : 'vector', data, shape, dtype, scratch);
+  state: [
+    { key: 'exp_avg', shape: (shape) => shape, when: ({ beta1 }) => beta1 !== null },
+    { key: 'exp_avg_sq_row', shape: (shape, { matrix }) => (matrix ? shape.slice(0, -1) : null) },
+    {
+      key: 'exp_avg_sq_col',
+      shape: (shape, { matrix }) => (matrix ? [...shape.slice(0, -2), shape.at(-1)!] : null),
+    },
+    { key: 'exp_avg_sq', shape: (shape, { matrix }) => (matrix ? null : shape) },
+  ],
+  savedNumbers: { RMS: N.rms },
+  matrices: true,
+  numbers: OWN + Object.keys(N).length,
+  sums: Object.keys(SUM).length,
+  own({ matrix, lead, rows, cols }) {
+    const [height, width] = matrix ? [lead * rows, lead * cols] : [0, 0];
+    return {
+      rowSums: height,
+      colSums: width,
+      rowInverse: height,
+      colInverse: width,
+      rowScale: height,
+      colScale: width,
+    };
   },
-
-  stateSpecs(parameter, group) {
-    const { shape } = parameter;
-    const specs: StateSpec[] = [];
-    if (group.beta1 !== null) specs.push({ key: 'exp_avg', shape });
-    if (isMatrix(parameter)) {
-      specs.push({ key: 'exp_avg_sq_row', shape: shape.slice(0, -1) });
-      specs.push({ key: 'exp_avg_sq_col', shape: [...shape.slice(0, -2), shape.at(-1)!] });
-    } else specs.push({ key: 'exp_avg_sq', shape });
-    return specs;
+  loops: twins(float32, float64),
+  passes,
+  memo: () => ({ step: 0, decayRate: 0, beta2: 0 }),
+  before(slot: Slot<Group, AdafactorWork>, pass, memo) {
+    if (pass === 1) beforeMeasure(slot, memo);
+    else beforeApply(slot);
   },
-
-  passes: 3,
-
-  gradientSum(task) {
-    if (task.kind === 'vector') return total(task, 0);
+  gradientSum(work) {
+    if (!work.cut.matrix) return total(work, SUM.gradient);
+    const { rowSums } = (work as AdafactorWork).own;
     let sum = 0;
-    for (let i = 0; i < task.rowFactor.length; i++) sum += task.rowFactor[i]!;
+    for (let i = 0; i < rowSums.length; i++) sum += rowSums[i]!;
     return sum;
   },
-
-  bind(slot, stateOf) {
-    const { task, group } = slot;
-    task.m = group.beta1 === null ? null : stateArrayOf(formula, slot, 'exp_avg', stateOf);
-    if (task.kind === 'vector') task.v = stateArrayOf(formula, slot, 'exp_avg_sq', stateOf);
-    else {
-      stateArrayOf(formula, slot, 'exp_avg_sq_row', stateOf);
-      stateArrayOf(formula, slot, 'exp_avg_sq_col', stateOf);
-    }
-  },
-
-  prepare(slot, pass) {
-    if (pass === 1) prepareMeasure(slot);
-    else if (pass === 2) prepareApply(slot);
-  },
 };
-
-let known = { step: 0, decayRate: 0, beta2: 0 };
-
-/** β₂ₜ = 1 − t^decayRate, kept for the next parameter of the same step. */
-function decayAt(step: number, decayRate: number): number {
-  if (known.step !== step || known.decayRate !== decayRate) {
-    known = { step, decayRate, beta2: step === 1 ? 0 : 1 - power(step, decayRate) };
-  }
-  return known.beta2;
-}
-
-/** After the sums over G: the second moment, and for a matrix the factors of 1 / V̂. */
-function prepareMeasure(slot: Slot): void {
-  const { task, group, parameter } = slot;
-  const { scalars } = task;
-  const beta2 = decayAt(slot.step, group.decayRate as number);
-  scalars[BETA2] = beta2;
-  scalars[REST2] = 1 - beta2;
-  scalars[EPS] = (group.eps as [number, number])[0];
-
-  // The means over an empty dimension are not numbers; there is nothing to update either.
-  if (task.kind === 'vector' || parameter.data.length === 0) return;
-  const rowAverage = slot.arrays.get('exp_avg_sq_row')!;
-  const colAverage = slot.arrays.get('exp_avg_sq_col')!;
-  for (let matrix = 0; matrix < task.lead; matrix++) factor(task, matrix, rowAverage, colAverage);
-}
-
-/** After the sums over U and P: the learning rate, and the clip, which divides by RMS(U) / d where that is more than 1 (paper, section 6). */
-function prepareApply(slot: Slot): void {
-  const { task, group, parameter } = slot;
-  const { scalars, rowFactor, colFactor } = task;
-  slot.rms = rootMeanSquare(total(task, 1), parameter);
-  const lr = learningRate(group, slot.step, slot.rms);
-  slot.lr = lr;
-  const clip = rootMeanSquare(total(task, 0), parameter) / (group.clipThreshold as number);
-  const beta1 = group.beta1 as number | null;
-  scalars[KEEP] = 1 - (group.weightDecay as number) * lr;
-  scalars[BETA1] = beta1 ?? 0;
-  const scale = (lr / (clip > 1 || Number.isNaN(clip) ? clip : 1)) * (beta1 === null ? 1 : 1 - beta1);
-  if (task.kind === 'vector') scalars[SCALE] = scale;
-  else {
-    for (let i = 0; i < rowFactor.length; i++) rowFactor[i] = Math.sqrt(rowFactor[i]!) * scale;
-    for (let j = 0; j < colFactor.length; j++) colFactor[j] = Math.sqrt(colFactor[j]!);
-  }
-}
-
-function rootMeanSquare(sum: number, parameter: Parameter): number {
-  const { length } = parameter.data;
-  return length === 0 ? 0 : Math.sqrt(sum / length);
-}
 
 /**
  * Adafactor, as in transformers.optimization.Adafactor: factored second moments over the last two dimensions of every parameter of rank 2 and
@@ -266,15 +401,18 @@ function rootMeanSquare(sum: number, parameter: Parameter): number {
  * const optimizer = new Adafactor([weight], { lr: 1e-3, scaleParameter: false, relativeStep: false });
  * ```
  */
-export class Adafactor extends Optimizer {
+export class Adafactor extends Optimizer<AdafactorOptions> {
+  /** @internal */
+  static readonly rule: Rule = adafactor;
+
   /**
    * @param params - Parameters, or groups with options of their own.
    * @param options - See {@link AdafactorOptions}.
    * @throws TypeError or RangeError that names the option: unknown, of the wrong kind or out of range, `lr` beside `relativeStep`, neither of
    * both, `warmupInit` without `relativeStep`; or a parameter given twice.
    */
-  constructor(params: Params, options: AdafactorOptions = {}) {
-    super(formula, params, options);
+  constructor(params: Params<AdafactorOptions>, options: AdafactorOptions = {}) {
+    super(adafactor, params, options);
   }
 
   /**
@@ -284,13 +422,16 @@ export class Adafactor extends Optimizer {
    * @throws RangeError when the parameter is not one of this optimizer's.
    */
   effectiveLr(parameter: Parameter): number | undefined {
-    const slot: Slot | undefined = this.slotOf(parameter);
+    const slot = this.slotOf(parameter);
     if (slot === undefined) {
       const what = parameter instanceof Parameter ? label(parameter) : show(parameter);
       throw new RangeError(`Adafactor.effectiveLr: ${what} is not a parameter of this optimizer`);
     }
-    if (slot.step === 0) return undefined;
-    slot.lr ??= learningRate(slot.group, slot.step, slot.rms);
-    return slot.lr;
+    const { step, work, group } = slot;
+    if (step === 0) return undefined;
+    const { numbers } = work;
+    // A loaded state has the RMS alone.
+    if (Number.isNaN(numbers[N.rate]!)) numbers[N.rate] = learningRate(group, step, numbers[N.rms]!);
+    return numbers[N.rate];
   }
 }

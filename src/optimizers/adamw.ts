@@ -1,19 +1,21 @@
 /**
- * AdamW: Kingma & Ba 2015, "Adam" (arXiv:1412.6980) with the decoupled weight decay of Loshchilov & Hutter 2019 (arXiv:1711.05101), as
- * torch.optim.AdamW computes it; AMSGrad after Reddi, Kale & Kumar 2018 (arXiv:1904.09237).
+ * AdamW: Kingma & Ba 2015, "Adam" (arXiv:1412.6980) with the decoupled weight decay of Loshchilov &
+ * Hutter 2019 (arXiv:1711.05101), as torch.optim.AdamW computes it; AMSGrad after Reddi, Kale &
+ * Kumar 2018 (arXiv:1904.09237).
  *
  * Two numbers of state per weight; where that is too much, take Adafactor.
  *
  * @module
  */
-
-import { number, show } from '../core/check.ts';
+import { show } from '../core/check.ts';
 import { pow } from '../core/math.ts';
-import { BETA2, createTask, EPS, KEEP, KEEP_AFTER, REST1, REST2, SCALE, SIGN, total } from '../engine/tasks.ts';
-import { adamKinds } from './adam-tasks.ts';
-import { type Formula, flag, nonNegative, type StateSpec, stateArrayOf } from './formula.ts';
+import { OWN, places } from '../engine/work.ts';
+import { adam, amsgrad } from '../loops/adam.ts';
+import { adam as adam64, amsgrad as amsgrad64 } from '../loops/generated/adam64.ts';
+import { type CheckLoops, elementwise } from './elementwise.ts';
 import { Optimizer } from './optimizer.ts';
 import type { CommonOptions, Params } from './param-group.ts';
+import { flag, nonNegative, option, pairOf, type Rule } from './rule.ts';
 
 /** Options of {@link AdamW}; names and defaults are those of torch.optim.AdamW. */
 export interface AdamWOptions extends CommonOptions {
@@ -36,97 +38,115 @@ export interface AdamWOptions extends CommonOptions {
   maximize?: boolean;
 }
 
-const formula: Formula = {
+const N = places(OWN, ['sign', 'rest1', 'beta2', 'rest2', 'scale', 'eps', 'keepBefore', 'keepAfter']);
+const loops = { adam, amsgrad };
+type State = 'exp_avg' | 'exp_avg_sq' | 'max_exp_avg_sq';
+
+/** 1 − β₁ᵗ and 1 − β₂ᵗ of the last parameter: most often those of the next one too. */
+interface Corrections {
+  step: number;
+  beta1: number;
+  beta2: number;
+  first: number;
+  second: number;
+}
+
+const adamw: Rule<AdamWOptions, typeof loops & CheckLoops, Corrections> = elementwise<
+  AdamWOptions,
+  typeof loops,
+  State,
+  Corrections
+>({
   name: 'AdamW',
-  defaults: {
-    lr: 1e-3,
-    betas: Object.freeze([0.9, 0.999]),
-    eps: 1e-8,
-    weightDecay: 1e-2,
-    amsgrad: false,
-    maximize: false,
-    correctBias: true,
+  options: {
+    lr: option(1e-3, nonNegative),
+    betas: option([0.9, 0.999], pairOf('[0.9, 0.999]', 1)),
+    eps: option(1e-8, nonNegative),
+    weightDecay: option(1e-2, nonNegative),
+    amsgrad: option(false, flag, 'newer'),
+    maximize: option(false, flag, 'newer'),
+    correctBias: option(true, flag, 'never'),
   },
-  checks: {
-    lr: nonNegative,
-    betas: (name, value) => {
-      if (!Array.isArray(value) || value.length !== 2) {
-        throw new TypeError(`${name} must be two numbers, such as [0.9, 0.999], got ${show(value)}`);
-      }
-      const limits = { min: 0, below: 1 };
-      return [number(`${name}[0]`, value[0], limits), number(`${name}[1]`, value[1], limits)];
-    },
-    eps: nonNegative,
-    weightDecay: nonNegative,
-    amsgrad: flag,
-    maximize: flag,
-    correctBias: flag,
+  foreign: [
+    { key: 'foreach', value: null },
+    { key: 'capturable', value: false },
+    { key: 'differentiable', value: false },
+    { key: 'fused', value: null },
+    { key: 'decoupled_weight_decay', value: true, fixed: true },
+  ],
+  checkSaved(where, saved, group) {
+    const decoupled = saved.decoupled_weight_decay;
+    if (decoupled === undefined || decoupled === true || group.weightDecay === 0) return;
+    throw new RangeError(
+      `${where}: decoupled_weight_decay must be true, got ${show(decoupled)}: ` +
+        'this is the state of Adam with coupled weight decay, which AdamW is not',
+    );
   },
-  ownOptions: ['correctBias'],
-  foreignKeys: { foreach: null, capturable: false, differentiable: false, fused: null, decoupled_weight_decay: true },
-  hasRms: false,
-  kinds: adamKinds,
-
-  checkGroup() {},
-
-  checkForeign(label, key, value, group) {
-    if (value !== null && typeof value !== 'boolean') {
-      throw new TypeError(`${label} must be true, false or null, got ${show(value)}`);
+  state: [{ key: 'exp_avg' }, { key: 'exp_avg_sq' }, { key: 'max_exp_avg_sq', when: ({ amsgrad }) => amsgrad }],
+  numbers: N,
+  loops: { float32: loops, float64: { adam: adam64, amsgrad: amsgrad64 } },
+  memo: () => ({ step: 0, beta1: 0, beta2: 0, first: 1, second: 1 }),
+  prepare(numbers, { lr, betas, eps, weightDecay, correctBias, maximize }, step, memo) {
+    const [beta1, beta2] = betas;
+    const rate = lr!;
+    if (memo.step !== step || memo.beta1 !== beta1 || memo.beta2 !== beta2) {
+      memo.step = step;
+      memo.beta1 = beta1;
+      memo.beta2 = beta2;
+      memo.first = 1 - pow(beta1, step);
+      memo.second = 1 - pow(beta2, step);
     }
-    if (key === 'decoupled_weight_decay' && value !== true && group.weightDecay !== 0) {
-      throw new RangeError(
-        `${label} must be true, got ${show(value)}: this is the state of Adam with coupled weight decay, which AdamW is not`,
+    const keep = 1 - rate * weightDecay;
+    // m / (1−β₁ᵗ) / (√v / √(1−β₂ᵗ) + ε) with the corrections moved out of the element: into the
+    // scale and into ε.
+    const root = correctBias ? Math.sqrt(memo.second) : 1;
+    numbers[N.scale] = correctBias ? (rate / memo.first) * root : rate;
+    numbers[N.eps] = eps * root;
+    numbers[N.sign] = maximize ? -1 : 1;
+    numbers[N.rest1] = 1 - beta1;
+    numbers[N.beta2] = beta2;
+    numbers[N.rest2] = 1 - beta2;
+    numbers[N.keepBefore] = correctBias ? keep : 1;
+    numbers[N.keepAfter] = correctBias ? 1 : keep;
+  },
+  update({ g, p }, { numbers, state }, from, n) {
+    const m = state.exp_avg as Float32Array;
+    const v = state.exp_avg_sq as Float32Array;
+    const largest = state.max_exp_avg_sq as Float32Array | null;
+    const sign = numbers[N.sign]!;
+    const rest1 = numbers[N.rest1]!;
+    const beta2 = numbers[N.beta2]!;
+    const rest2 = numbers[N.rest2]!;
+    const scale = numbers[N.scale]!;
+    const eps = numbers[N.eps]!;
+    const keep = numbers[N.keepBefore]!;
+    const after = numbers[N.keepAfter]!;
+    const { loops, array, at } = p;
+    if (largest === null) {
+      loops.adam(array, at, g.array, g.at, m, v, from, n, sign, rest1, beta2, rest2, scale, eps, keep, after);
+    } else {
+      loops.amsgrad(
+        array,
+        at,
+        g.array,
+        g.at,
+        m,
+        v,
+        largest,
+        from,
+        n,
+        sign,
+        rest1,
+        beta2,
+        rest2,
+        scale,
+        eps,
+        keep,
+        after,
       );
     }
   },
-
-  createTask(parameter, scratch) {
-    const { data, shape, dtype } = parameter;
-    return createTask('adam', data, shape, dtype, scratch);
-  },
-
-  stateSpecs({ shape }, group) {
-    const specs: StateSpec[] = [
-      { key: 'exp_avg', shape },
-      { key: 'exp_avg_sq', shape },
-    ];
-    if (group.amsgrad === true) specs.push({ key: 'max_exp_avg_sq', shape });
-    return specs;
-  },
-
-  passes: 2,
-
-  gradientSum(task) {
-    return total(task, 0);
-  },
-
-  bind(slot, stateOf) {
-    const { task, group } = slot;
-    task.m = stateArrayOf(formula, slot, 'exp_avg', stateOf);
-    task.v = stateArrayOf(formula, slot, 'exp_avg_sq', stateOf);
-    task.largest = group.amsgrad === true ? stateArrayOf(formula, slot, 'max_exp_avg_sq', stateOf) : null;
-  },
-
-  prepare(slot, pass) {
-    const { task, group, step } = slot;
-    const { scalars } = task;
-    if (pass === 0) return;
-    const [beta1, beta2] = group.betas as [number, number];
-    const lr = group.lr!;
-    const correct = group.correctBias === true;
-    const keep = 1 - lr * (group.weightDecay as number);
-    // m / (1−β₁ᵗ) / (√v / √(1−β₂ᵗ) + ε) with the corrections moved out of the element: into the scale and into ε.
-    const root = correct ? Math.sqrt(1 - pow(beta2, step)) : 1;
-    scalars[SCALE] = correct ? (lr / (1 - pow(beta1, step))) * root : lr;
-    scalars[EPS] = (group.eps as number) * root;
-    scalars[SIGN] = group.maximize === true ? -1 : 1;
-    scalars[REST1] = 1 - beta1;
-    scalars[BETA2] = beta2;
-    scalars[REST2] = 1 - beta2;
-    scalars[KEEP] = correct ? keep : 1;
-    scalars[KEEP_AFTER] = correct ? 1 : keep;
-  },
-};
+});
 
 /**
  * AdamW, as in torch.optim.AdamW: for a gradient g at step t, element by element,
@@ -142,13 +162,16 @@ const formula: Formula = {
  * const optimizer = new AdamW([{ params: [weight] }, { params: [bias], weightDecay: 0 }], { lr: 3e-4 });
  * ```
  */
-export class AdamW extends Optimizer {
+export class AdamW extends Optimizer<AdamWOptions> {
+  /** @internal */
+  static readonly rule: Rule = adamw;
+
   /**
    * @param params - Parameters, or groups with options of their own.
    * @param options - See {@link AdamWOptions}.
    * @throws TypeError or RangeError that names the option (unknown, of the wrong kind, out of range) or the parameter given twice.
    */
-  constructor(params: Params, options: AdamWOptions = {}) {
-    super(formula, params, options);
+  constructor(params: Params<AdamWOptions>, options: AdamWOptions = {}) {
+    super(adamw, params, options);
   }
 }

@@ -1,69 +1,85 @@
 /**
- * What all optimizers share: parameter groups, all-or-nothing steps, state dicts. The formulas are in `adafactor.ts` and
- * `adamw.ts`, the loops in the kernels.
+ * What all optimizers share: parameter groups, all-or-nothing steps, state dicts. What tells one from
+ * another is its rule.
  *
  * @module
  */
-import { options as checkedOptions, integer, record, show } from '../core/check.ts';
+import { options as checkedOptions, show } from '../core/check.ts';
 import type { OptimizerStateDict, StateValue } from '../core/dtype.ts';
-import { checkedGradient, label, Parameter } from '../core/parameter.ts';
-import { checkKeys, own, scalar, stateArray, tensorOf } from '../core/state-dict.ts';
-import { freeOwn, type Kernels, typescriptKernels } from '../engine/kernels.ts';
-import type { StateArray } from '../engine/tasks.ts';
-import type { Formula, Slot } from './formula.ts';
-import { checksOf, GroupRules, refuseOverlap } from './groups.ts';
+import { checkedGradient } from '../core/gradient.ts';
+import { label, type Parameter } from '../core/parameter.ts';
+import { type Kernels, typescriptKernels } from '../engine/kernels.ts';
+import { Members } from './members.ts';
+import { GroupOptions } from './options.ts';
 import type { ParamGroup, ParamGroupInput, Params } from './param-group.ts';
-import { Stepper } from './stepper.ts';
+import type { Rule, Slot } from './rule.ts';
+import { StateKeeper } from './state.ts';
+import { Stepper } from './step.ts';
 
-/** Base of all optimizers. */
-export abstract class Optimizer {
-  /** Live groups; options can be changed between steps. */
-  readonly paramGroups: ParamGroup[] = [];
+/** Base of all optimizers; `O`: the options of this one. */
+export abstract class Optimizer<O = object> {
+  /**
+   * Live groups; their options can be changed between steps. Which parameters they have is fixed:
+   * {@link Optimizer.addParamGroup} adds others.
+   */
+  readonly paramGroups: ParamGroup<O>[];
   /** The options that a group gets where it sets none. */
   readonly defaults: Readonly<Record<string, unknown>>;
 
-  readonly #formula: Formula;
-  /** What a group of this optimizer may hold. */
-  readonly #rules: GroupRules;
-  readonly #slots = new Map<Parameter, Slot>();
+  readonly #name: string;
+  readonly #options: GroupOptions;
+  readonly #members: Members;
   readonly #stepper: Stepper;
+  readonly #state: StateKeeper;
   #disposed = false;
   /** A `stepAsync` is under way. */
   #busy = false;
 
   /** @internal */
-  protected constructor(formula: Formula, params: Params, options: unknown) {
-    const known = [...Object.keys(checksOf(formula)), 'kernels'];
-    const { kernels, ...given } = checkedOptions(formula.name, options, known);
-    this.#formula = formula;
-    this.#stepper = new Stepper(formula, checkKernels(formula.name, kernels), this.#slots);
-    this.#rules = new GroupRules(formula, given);
-    this.defaults = this.#rules.defaults;
-    this.#addGroups(this.#rules.readParams(params));
+  protected constructor(rule: Rule, params: Params<O>, options: unknown) {
+    const { kernels, ...given } = checkedOptions(rule.name, options, [...GroupOptions.namesOf(rule), 'kernels']);
+    this.#name = rule.name;
+    this.#members = new Members(rule.name);
+    this.#stepper = new Stepper(rule, checkKernels(rule.name, kernels));
+    this.#options = new GroupOptions(rule, given);
+    this.#state = new StateKeeper(rule, this.#options, this.#members, this.#stepper);
+    this.defaults = this.#options.defaults;
+    this.paramGroups = this.#members.groups as ParamGroup<O>[];
+    this.#addGroups(this.#options.readParams(params as Params));
+    if (this.#members.slots.length === 0) {
+      throw new RangeError(`${rule.name}: params holds no Parameter; give at least one group with one`);
+    }
+  }
+
+  /** All parameters, in the order of the groups. */
+  get parameters(): readonly Parameter[] {
+    return this.#members.slots.map(({ parameter }) => parameter);
   }
 
   /**
-   * One update of every parameter that has a gradient. All gradients are checked before the first weight or state is touched, so a refused
-   * step changes nothing.
+   * One update of every parameter that has a gradient. All gradients are checked before the first
+   * weight or state is touched, so a refused step changes nothing.
    *
    * @param closure - Called first; computes the gradients and returns the loss.
    * @returns What closure returned.
    * @throws NonFiniteGradientError when a gradient is NaN or infinite and `nonFinite` is `"throw"`.
-   * @throws TypeError or RangeError, naming the parameter or option, when a gradient or a group's option does not fit.
+   * @throws TypeError or RangeError, naming the parameter or option, when a gradient, a group's
+   * option or its list of parameters does not fit.
    */
   step(closure?: () => number): number | undefined {
-    const where = `${this.#rules.name}.step`;
-    this.#checkAlive('step');
-    checkClosure(where, closure);
+    const where = this.#begin('step', closure);
     const loss = closure?.();
     if (typeof (loss as { then?: unknown } | undefined)?.then === 'function') {
       throw new TypeError(
         `${where}: closure must return the loss, got ${show(loss)}; await optimizer.stepAsync(closure)`,
       );
     }
+    // The closure may have done anything.
+    if (closure !== undefined) this.#checkAlive('step');
     try {
       this.#activateAll(where);
-      this.#stepper.update(where);
+      this.#stepper.begin(where);
+      this.#stepper.run();
     } finally {
       this.#stepper.end();
     }
@@ -71,24 +87,25 @@ export abstract class Optimizer {
   }
 
   /**
-   * {@link Optimizer.step}, on all threads of the kernels (`parallelKernels`); with other kernels, and no closure, it is done before this returns. The bits
-   * are those of `step`. Until it has settled, gradients and weights must be left alone, and the optimizer's other methods refuse.
+   * {@link Optimizer.step}, on all threads of the kernels (`parallelKernels`); with other kernels, and
+   * no closure, it is done before this returns. The bits are those of `step`. Until it has settled,
+   * gradients and weights must be left alone, and the optimizer's other methods refuse.
    *
    * @param closure - Called first; computes the gradients and returns the loss, or a promise of it.
    * @returns What closure returned.
-   * @throws TornStepError when a worker ended while it wrote weights: it names them; everything else was applied. Otherwise as `step`.
+   * @throws TornStepError when a worker ended while it wrote weights: it names them; everything else
+   * was applied. Otherwise as `step`.
    */
   async stepAsync(closure?: () => number | Promise<number>): Promise<number | undefined> {
-    const where = `${this.#rules.name}.stepAsync`;
-    this.#checkAlive('stepAsync');
-    checkClosure(where, closure);
+    const where = this.#begin('stepAsync', closure);
     this.#busy = true;
     try {
       const loss = closure === undefined ? undefined : await closure();
       this.#activateAll(where);
-      const { threads } = this.#stepper.kernels;
-      if (threads === undefined) this.#stepper.update(where);
-      else await threads.step(this.#stepper, where);
+      this.#stepper.begin(where);
+      const { executor } = this.#stepper;
+      if (executor === undefined) this.#stepper.run();
+      else await executor.run(this.#stepper);
       return loss;
     } finally {
       this.#stepper.end();
@@ -97,84 +114,83 @@ export abstract class Optimizer {
   }
 
   /**
-   * One update of this parameter alone: call it as soon as its gradient is ready, then drop the gradient and reuse its memory. In any order,
-   * mixed with `step`, the bits are those of `step`.
+   * One update of this parameter alone: call it as soon as its gradient is ready, then drop the
+   * gradient and reuse its memory. In any order, mixed with `step`, the bits are those of `step`.
    *
-   * @throws RangeError when the parameter is not one of this optimizer's, or has no gradient; otherwise as `step`.
+   * @throws RangeError when the parameter is not one of this optimizer's, or has no gradient;
+   * otherwise as `step`.
    */
   stepParameter(parameter: Parameter): void {
-    this.#checkAlive('stepParameter');
-    const where = `${this.#rules.name}.stepParameter`;
-    const slot = this.#slotOf(where, parameter);
-    this.#rules.checkLive(where, slot.group, this.paramGroups.indexOf(slot.group));
+    const where = this.#begin('stepParameter');
+    const slot = this.#members.get(where, parameter);
+    this.#members.checkOne(where, slot);
+    this.#options.checkLive(where, slot.group, slot.groupIndex);
     if (parameter.grad === null) {
       throw new RangeError(`${where}: ${label(parameter, slot.index)} has no gradient; set its grad first`);
     }
     try {
       this.#activate(where, slot);
-      this.#stepper.update(where);
+      this.#stepper.begin(where);
+      this.#stepper.run();
     } finally {
       this.#stepper.end();
     }
   }
 
-  /** Calls of `step` and `stepParameter` on this object that were not refused, left out or not; not saved. */
+  /** Calls of `step` and `stepParameter` that were not refused, left out or not; not saved. */
   get stepCalls(): number {
     return this.#stepper.calls;
   }
 
-  /** Steps (or `stepParameter` calls) left out so far because of `nonFinite: "skip"`; not saved. */
+  /** Steps (or `stepParameter` calls) left out so far for `nonFinite: "skip"`; not saved. */
   get skippedSteps(): number {
     return this.#stepper.skipped;
   }
 
   /** Sets every parameter's `grad` to null. */
   zeroGrad(): void {
-    for (const parameter of this.#slots.keys()) parameter.grad = null;
+    for (const { parameter } of this.#members.slots) parameter.grad = null;
   }
 
   /**
    * Adds a group, also in the middle of a run; its parameters start without state.
    *
-   * @throws TypeError or RangeError when an option is wrong, or a parameter is in a group already or shares memory with one.
+   * @throws TypeError or RangeError when an option is wrong, or a parameter is in a group already or
+   * shares memory with one.
    */
-  addParamGroup(group: ParamGroupInput): void {
-    this.#checkAlive('addParamGroup');
+  addParamGroup(group: ParamGroupInput<O>): void {
+    this.#members.check(this.#begin('addParamGroup'));
     this.#addGroups([group]);
   }
 
-  /** Gives the memory back that the kernels hold for the state; the optimizer is unusable afterwards. */
+  /**
+   * Gives the memory back that the kernels hold for the state; the optimizer is unusable afterwards.
+   */
   dispose(): void {
     if (this.#disposed) return;
     this.#checkAlive('dispose');
     this.#disposed = true;
-    this.#stepper.dispose();
-  }
-
-  /** The whole state as plain data with PyTorch's keys, detached from the live state. A parameter without an update has no entry. */
-  stateDict(): OptimizerStateDict {
-    this.#checkAlive('stateDict');
-    const state: OptimizerStateDict['state'] = {};
-    for (const slot of this.#slots.values()) {
-      if (slot.step === 0) continue;
-      const entry: Record<string, StateValue> = { step: slot.step };
-      for (const { key, shape } of this.#formula.stateSpecs(slot.parameter, slot.group)) {
-        const array = slot.arrays.get(key);
-        if (array !== undefined) entry[key] = tensorOf(array, shape);
-      }
-      if (this.#formula.hasRms) entry.RMS = slot.rms;
-      state[slot.index] = entry;
-    }
-    let index = 0;
-    const groups = this.paramGroups.map((group) => {
-      return { ...this.#rules.save(group), params: group.params.map(() => index++) };
-    });
-    return { state, param_groups: groups };
+    this.#state.release();
+    this.#stepper.dispose(this.#members.slots);
   }
 
   /**
-   * Puts a saved state in place: step counts, moments, and the groups' options. Takes this library's state dicts and PyTorch's of the same optimizer,
-   * where `step` and `RMS` may be 0-d tensors.
+   * The whole state as plain data with PyTorch's keys, detached from the live state. A parameter
+   * without an update has no entry. Where every parameter has a name of its own, groups carry them as
+   * `param_names`, as PyTorch's do.
+   */
+  stateDict(): OptimizerStateDict {
+    this.#members.check(this.#begin('stateDict'));
+    return this.#state.save();
+  }
+
+  /**
+   * Puts a saved state in place: step counts, moments, and the groups' options. Takes this library's
+   * state dicts and PyTorch's of the same optimizer, with 0-d tensors wherever a number stands.
+   *
+   * Where all parameters have names of their own on both sides, state goes by name; else by position,
+   * and a name that differs there is refused. Options of a saved group go to the live group in its
+   * place; keys that are not options are kept in the live group and saved again.
    *
    * @throws TypeError or RangeError that names what does not fit; the optimizer is then as it was.
    */
@@ -183,176 +199,65 @@ export abstract class Optimizer {
   }
 
   /**
-   * Checks a state dict as {@link Optimizer.loadStateDict} does, and returns the function that puts it in place and cannot fail: for loading
-   * several objects, all or none.
+   * Checks a state dict as {@link Optimizer.loadStateDict} does, and returns the function that puts
+   * it in place, allocates nothing and cannot fail: for loading several objects, all or none.
+   *
+   * @internal
    */
   prepareLoad(stateDict: OptimizerStateDict | StateValue): () => void {
-    this.#checkAlive('loadStateDict');
-    const where = `${this.#rules.name}.loadStateDict`;
-    const dict = record(`${where}: the state dict`, stateDict);
-    checkKeys(where, dict, ['state', 'param_groups']);
-    const savedGroups = own(dict, 'param_groups');
-    const savedState = record(`${where}: state`, own(dict, 'state'));
-    if (!Array.isArray(savedGroups) || savedGroups.length !== this.paramGroups.length) {
-      const came = Array.isArray(savedGroups) ? `${savedGroups.length}` : show(savedGroups);
-      throw new RangeError(
-        `${where}: param_groups must be an array of ${this.paramGroups.length} groups, as this optimizer has; got ${came}`,
-      );
-    }
-    const slots = new Map<string, Slot>();
-    const groups = savedGroups.map((saved, i) => {
-      const at = `${where}: param_groups[${i}]`;
-      const live = this.paramGroups[i]!;
-      const [group, ids] = this.#rules.readSaved(at, saved, live);
-      this.#noteIds(where, at, ids, live, slots);
-      return group;
-    });
-    const loaded = new Map<Slot, LoadedState>();
-    for (const id of Object.keys(savedState)) {
-      const slot = slots.get(id);
-      if (slot === undefined) {
-        throw new RangeError(`${where}: state has an entry ${show(id)}, but no group lists that parameter`);
-      }
-      const group = groups[this.paramGroups.indexOf(slot.group)]!;
-      loaded.set(
-        slot,
-        this.#readState(`${where}: state of ${label(slot.parameter, slot.index)}`, savedState[id], slot, group),
-      );
-    }
-    return () => {
-      for (const [i, group] of groups.entries()) {
-        const live = this.paramGroups[i]!;
-        delete live.initialLr;
-        Object.assign(live, group, { params: live.params });
-      }
-      for (const slot of this.#slots.values()) this.#putState(slot, loaded.get(slot));
-    };
-  }
-
-  #putState(slot: Slot, loaded: LoadedState | undefined): void {
-    for (const [key, array] of slot.arrays) {
-      if (loaded?.arrays.has(key)) continue;
-      freeOwn(this.#stepper.kernels, array);
-      slot.arrays.delete(key);
-    }
-    slot.step = loaded?.step ?? 0;
-    slot.rms = loaded?.rms ?? 0;
-    slot.lr = undefined;
-    if (loaded === undefined) return;
-    for (const [key, array] of loaded.arrays) this.#stepper.stateOf(slot, { key, shape: [array.length] }).set(array);
-  }
-
-  /** Notes under which id of the state each parameter of a saved group stands. */
-  #noteIds(where: string, at: string, ids: readonly unknown[], live: ParamGroup, slots: Map<string, Slot>): void {
-    for (const [i, id] of ids.entries()) {
-      if (typeof id !== 'number' && typeof id !== 'string') {
-        throw new TypeError(`${at}: params[${i}] must be a parameter's number, got ${show(id)}`);
-      }
-      const slot = this.#slots.get(live.params[i]!)!;
-      const { name } = slot.parameter;
-      if (typeof id === 'string' && name !== undefined && id !== name && !/^\d+$/.test(id)) {
-        throw new RangeError(
-          `${at}: params[${i}] is ${show(id)}, but this optimizer has ${label(slot.parameter)} there`,
-        );
-      }
-      if (slots.has(String(id)))
-        throw new RangeError(`${where}: parameter ${show(id)} is listed twice in param_groups`);
-      slots.set(String(id), slot);
-    }
-  }
-
-  #readState(at: string, value: unknown, slot: Slot, group: ParamGroup): LoadedState {
-    const entry = record(at, value);
-    const specs = this.#formula.stateSpecs(slot.parameter, group);
-    const keys = ['step', ...specs.map((spec) => spec.key)];
-    checkKeys(at, entry, keys, this.#formula.hasRms ? ['RMS'] : []);
-    const step = integer(`${at}: step`, scalar(`${at}: step`, own(entry, 'step')));
-    const arrays = new Map<string, StateArray>();
-    for (const { key, shape } of specs) {
-      arrays.set(key, stateArray(`${at}: ${key}`, own(entry, key), shape, slot.parameter.dtype));
-    }
-    const rms = own(entry, 'RMS');
-    return { step, arrays, rms: rms === undefined ? 0 : scalar(`${at}: RMS`, rms) };
+    const alive = this.#begin('loadStateDict');
+    this.#members.check(alive);
+    return this.#state.prepare(alive, stateDict);
   }
 
   /** What this optimizer knows of a parameter. @internal */
-  protected slotOf(parameter: Parameter): Slot | undefined {
-    return this.#slots.get(parameter);
+  protected slotOf(parameter: Parameter): Slot<ParamGroup<O>> | undefined {
+    return this.#members.find(parameter) as Slot<ParamGroup<O>> | undefined;
+  }
+
+  /** Where a call stands, for its messages; refuses it where the optimizer cannot be used now. */
+  #begin(method: string, closure?: unknown): string {
+    this.#checkAlive(method);
+    const where = `${this.#name}.${method}`;
+    if (closure === undefined || typeof closure === 'function') return where;
+    throw new TypeError(`${where}: closure must be a function that returns the loss, got ${show(closure)}`);
+  }
+
+  #checkAlive(method: string): void {
+    if (this.#disposed) throw new Error(`${this.#name}.${method}: this optimizer was disposed; make a new one`);
+    if (this.#busy) {
+      throw new Error(`${this.#name}.${method}: a stepAsync of this optimizer is under way; await it first`);
+    }
   }
 
   /** Every parameter that has a gradient, after the check of its group. */
   #activateAll(where: string): void {
-    for (let i = 0; i < this.paramGroups.length; i++) {
-      const group = this.paramGroups[i]!;
-      this.#rules.checkLive(where, group, i);
-      for (const parameter of group.params) {
-        if (parameter.grad !== null) this.#activate(where, this.#slotOf(where, parameter));
-      }
-    }
+    this.#members.check(where);
+    const { groups, slots } = this.#members;
+    for (let i = 0; i < groups.length; i++) this.#options.checkLive(where, groups[i]!, i);
+    for (const slot of slots) if (slot.parameter.grad !== null) this.#activate(where, slot);
   }
 
   #activate(where: string, slot: Slot): void {
     this.#stepper.activate(slot, checkedGradient(where, slot.parameter, slot.index)!);
   }
 
-  #slotOf(where: string, parameter: Parameter): Slot {
-    const slot = this.#slots.get(parameter);
-    if (slot === undefined) {
-      const what = parameter instanceof Parameter ? label(parameter) : show(parameter);
-      throw new RangeError(`${where}: ${what} is not a parameter of this optimizer; add it with addParamGroup`);
-    }
-    return slot;
-  }
-
-  #checkAlive(method: string): void {
-    const { name } = this.#rules;
-    if (this.#disposed) throw new Error(`${name}.${method}: this optimizer was disposed; make a new one`);
-    if (this.#busy) throw new Error(`${name}.${method}: a stepAsync of this optimizer is under way; await it first`);
-  }
-
   /** Adds all groups or, when one is refused, none. */
-  #addGroups(inputs: readonly ParamGroupInput[]): void {
-    const seen = new Set(this.#slots.keys());
-    const groups = inputs.map((input, i) => this.#rules.readInput(input, this.paramGroups.length + i, seen));
-    refuseOverlap(this.#rules.name, [...seen]);
-    for (const group of groups) {
-      for (const parameter of group.params) {
-        const task = this.#formula.createTask(parameter, this.#stepper.scratch);
-        const index = this.#slots.size;
-        this.#slots.set(parameter, {
-          parameter,
-          index,
-          group,
-          task,
-          step: 0,
-          arrays: new Map(),
-          rms: 0,
-          lr: undefined,
-        });
-      }
-    }
-    this.paramGroups.push(...groups);
+  #addGroups(inputs: readonly unknown[]): void {
+    const seen = new Set<Parameter>();
+    const known = (one: Parameter): boolean => this.#members.find(one) !== undefined;
+    const first = this.paramGroups.length;
+    const groups = inputs.map((input, i) => this.#options.readInput(input, first + i, known, seen));
+    this.#members.add(groups, this.#stepper.makeWork);
   }
-}
-
-function checkClosure(where: string, closure: unknown): void {
-  if (closure === undefined || typeof closure === 'function') return;
-  throw new TypeError(`${where}: closure must be a function that returns the loss, got ${show(closure)}`);
-}
-
-interface LoadedState {
-  readonly step: number;
-  readonly arrays: ReadonlyMap<string, StateArray>;
-  readonly rms: number;
 }
 
 function checkKernels(name: string, kernels: unknown): Kernels {
   if (kernels === undefined) return typescriptKernels;
   const given = kernels as (Partial<Kernels> & { then?: unknown }) | null;
-  if (typeof given?.allocate !== 'function' || typeof given.free !== 'function') {
-    throw new TypeError(
-      `${name}: kernels must be a Kernels object such as simdKernels() returns, got ${show(kernels)}${typeof given?.then === 'function' ? '; await it' : ''}`,
-    );
-  }
-  return given as Kernels;
+  if (typeof given?.allocate === 'function' && typeof given.free === 'function') return given as Kernels;
+  const repair = typeof given?.then === 'function' ? '; await it' : '';
+  throw new TypeError(
+    `${name}: kernels must be a Kernels object such as simdKernels() returns, got ${show(kernels)}${repair}`,
+  );
 }

@@ -71,7 +71,7 @@ export function checkOptimizer(where: string, optimizer: unknown): Optimizer {
  * @internal
  */
 export function scheduledLr(where: string, group: ParamGroup, index: number): number {
-  if (group.relativeStep === true) {
+  if ((group as { relativeStep?: boolean }).relativeStep === true) {
     throw new RangeError(
       `${where}: group ${index} has relativeStep: true, so Adafactor computes its own learning rate and a schedule would do nothing. ` +
         'Use AdafactorSchedule, which reports it; or make the optimizer with { relativeStep: false, lr: 1e-3 }',

@@ -26,6 +26,8 @@ export class Arena {
   /** Sorted by place, no two adjacent. */
   #free: Block[];
   readonly #live = new Map<FloatArray, Block>();
+  /** The same blocks by their place, for views inside of them. */
+  readonly #blocks: Block[] = [];
   readonly #freed = new WeakSet<FloatArray>();
   /** Arrays (or views of them) found live since the last `free`: one look-up instead of a search per call. */
   #known = new WeakSet<FloatArray>();
@@ -63,6 +65,7 @@ export class Arena {
         : new Float64Array(this.buffer, block.from, length);
     array.fill(0);
     this.#live.set(array, block);
+    this.#blocks.splice(this.#blockAt(block.from), 0, block);
     return array;
   }
 
@@ -93,6 +96,7 @@ export class Arena {
     const block = this.#live.get(array);
     if (block === undefined) throw this.#notLive(array);
     this.#live.delete(array);
+    this.#blocks.splice(this.#blockAt(block.from), 1);
     this.#freed.add(array);
     this.#known = new WeakSet();
     this.#last = this.#before = null;
@@ -149,10 +153,23 @@ export class Arena {
     if (this.#live.has(array)) return true;
     if (this.#freed.has(array)) return false;
     const { byteOffset, byteLength } = array;
-    for (const { from, to } of this.#live.values()) {
-      if (byteOffset >= from && byteOffset + byteLength <= to) return true;
+    const at = this.#blockAt(byteOffset);
+    const block = this.#blocks[at]?.from === byteOffset ? this.#blocks[at] : this.#blocks[at - 1];
+    return block !== undefined && byteOffset >= block.from && byteOffset + byteLength <= block.to;
+  }
+
+  /** Number of live blocks that begin before this place. */
+  #blockAt(place: number): number {
+    let low = 0;
+    let high = this.#blocks.length;
+    // Most arrays are allocated one after the other.
+    if (high > 0 && this.#blocks[high - 1]!.from < place) return high;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#blocks[middle]!.from < place) low = middle + 1;
+      else high = middle;
     }
-    return false;
+    return low;
   }
 }
 

@@ -3,11 +3,11 @@
  * fixed places of its own (`parallel.ts`).
  */
 
-import type { Kernels, Loops64 } from '../engine/kernels.ts';
+import type { Engine } from '../engine/engine.ts';
 import type { Arena } from './arena.ts';
 import { simdBytes } from './bytes.ts';
 import { Copies } from './copies.ts';
-import { simdLoops, type WasmLoops } from './loops.ts';
+import { simdLoops, type WasmLoops } from './wasm-loops.ts';
 import { simdSixteen, type WasmSixteen } from './widen.ts';
 
 /** A memory; one that is shared has a SharedArrayBuffer. */
@@ -97,11 +97,11 @@ export function simdEngine(
   base: number,
   shared: boolean,
   copies: Copies = new Copies(0, 0),
-): Pick<Kernels, 'float32' | 'float64' | 'sixteen'> {
+): Engine {
   const { exports } = new (webAssembly()!.Instance)(compiled[shared ? 'shared' : 'private']!, { env: { memory } });
   return {
     float32: simdLoops(arena, copies, wasmLoops(exports, '32'), 4, base),
-    float64: simdLoops(arena, copies, wasmLoops(exports, '64'), 8, base) as unknown as Loops64,
+    float64: simdLoops(arena, copies, wasmLoops(exports, '64'), 8, base),
     sixteen: simdSixteen(arena.buffer, exports as unknown as WasmSixteen, base),
   };
 }

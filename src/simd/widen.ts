@@ -5,7 +5,7 @@
  */
 
 import { type LoopsSixteen, sixteen } from '../core/sixteen-bits.ts';
-import { PLACE_AT, TILES_AT } from './loops.ts';
+import { PLACE_AT, TILES_AT } from './wasm-loops.ts';
 
 /** `place`: four bytes of this instance's own. */
 type Convert = (from: number, to: number, length: number, place: number) => void;

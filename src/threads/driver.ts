@@ -1,51 +1,31 @@
 /**
- * The calling thread's side of `parallelKernels`: its workers, the plans they were told of, and the passes of a step, of which this thread does its
- * share. It never waits for a worker to begin: whatever nobody has claimed it does itself.
+ * The calling thread's side of `parallelKernels`: the plans that the workers were told of, and the
+ * passes of a step, of which this thread does its share. It knows no rule. It never waits for a worker
+ * to begin: whatever nobody has claimed it does itself.
  */
-
-import { show } from '../core/check.ts';
-import { isShared } from '../core/parameter.ts';
-import type { Kernels, Threads } from '../engine/kernels.ts';
-import { Engine, foldColumns, foldsColumns, type Task } from '../engine/tasks.ts';
-import { adamKinds } from '../optimizers/adam-tasks.ts';
-import { factored } from '../optimizers/factored.ts';
-import type { Stepper } from '../optimizers/stepper.ts';
-import { type KnownPlan, newPlan, tornRanges, wirePlan } from './plan.ts';
+import type { Course, Executor } from '../engine/engine.ts';
+import { foldColumns, foldsColumns, runPass } from '../engine/pass.ts';
+import type { Work } from '../engine/work.ts';
+import type { Crew } from './crew.ts';
+import { columnsOf, type KnownPlan, newArrays, newPlan, ownWorks, type Torn, tornRanges, wireWork } from './plan.ts';
 import {
   CALLER,
   claim,
   DONE,
-  FIRST_WORKER,
   finish,
   holder,
   itemState,
   NEXT,
   NOBODY,
   PASS,
-  packArrays,
+  PIECE,
   runItem,
   SERIAL,
   STEP,
-  type StartMessage,
-  type StepMessage,
   TO,
   type WireArrays,
-  WORDS,
 } from './protocol.ts';
-
-/** What is used of a worker: a `Worker` of browsers, Deno or Bun, or of `node:worker_threads`. */
-export interface WorkerLike {
-  /** Sends a message. */
-  postMessage(message: unknown): void;
-  /** Ends it at once. */
-  terminate(): unknown;
-  /** Listens, in Node's manner. */
-  on?(event: string, listener: (value: unknown) => void): unknown;
-  /** Listens, in the manner of browsers. */
-  addEventListener?(event: string, listener: (event: unknown) => void): unknown;
-  /** Node: lets the process end although the worker lives. */
-  unref?(): unknown;
-}
+import { SharedScratch } from './shared-scratch.ts';
 
 /** Elements of a parameter that may be half updated. */
 export interface TornRange {
@@ -57,7 +37,10 @@ export interface TornRange {
   readonly to: number;
 }
 
-/** A worker ended while it wrote weights: those it names may be half updated, everything else of the step was applied. */
+/**
+ * A worker ended while it wrote weights: those it names may be half updated, everything else of the
+ * step was applied.
+ */
 export class TornStepError extends Error {
   /** Always `"TornStepError"`. */
   override readonly name: string = 'TornStepError';
@@ -68,221 +51,108 @@ export class TornStepError extends Error {
   constructor(torn: readonly TornRange[]) {
     const ranges = torn.map(({ parameter, from, to }) => `${parameter}, elements ${from} to ${to - 1}`).join('; ');
     super(
-      `stepAsync: a worker ended while it wrote ${ranges}. These may be half updated, everything else of this step was applied; ` +
-        'go on from the last checkpoint to be exact. The next step works.',
+      `stepAsync: a worker ended while it wrote ${ranges}. These may be half updated, everything else of this step ` +
+        'was applied; go on from the last checkpoint to be exact. The next step works.',
     );
     this.torn = torn;
   }
 }
 
-interface Member {
-  readonly worker: WorkerLike;
-  ready: boolean;
-  dead: boolean;
-  /** Plans it was told of. */
-  readonly plans: Set<number>;
-}
-
 /** A step over fewer elements is over before a worker has woken up. */
 const LEAST = 2 ** 17;
-/** Milliseconds to look at a worker's item without letting the event loop run. */
-const SPIN = 1;
+/** Looks at a worker's item, about a millisecond, before the event loop may run. */
+const LOOKS = 50_000;
+/**
+ * A worker that has had an item for so many milliseconds is taken for dead: some runtimes do not tell
+ * when one ends. Where the clock stands (fake timers), so many turns of the event loop do.
+ */
+const STUCK = 4_000;
+const STUCK_TURNS = 250_000;
 
 /** The part of the runtime that {@link turn} uses; its types differ between Node and browsers. */
 interface Turns {
-  setImmediate?: (callback: () => void) => void;
   MessageChannel: new () => {
     readonly port1: { onmessage: (() => void) | null; close(): void };
     readonly port2: { postMessage(message: unknown): void };
   };
 }
 
-/** One turn of the event loop; a timer would wait for milliseconds. */
+/** One turn of the event loop. Not by a timer: that would wait for milliseconds, and can be feigned. */
 function turn(): Promise<void> {
-  const { setImmediate, MessageChannel } = globalThis as unknown as Turns;
+  const { MessageChannel } = globalThis as unknown as Turns;
   return new Promise((resolve) => {
-    if (setImmediate !== undefined) setImmediate(resolve);
-    else {
-      const { port1, port2 } = new MessageChannel();
-      port1.onmessage = () => {
-        port1.close();
-        resolve();
-      };
-      port2.postMessage(null);
-    }
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
   });
 }
 
-/** The workers of one `parallelKernels`. */
-export class Crew implements Threads {
-  readonly #engine: Engine;
+/** Runs the passes of steps on the calling thread and a crew of workers. */
+export class Driver implements Executor {
+  readonly #crew: Crew;
+  readonly #words: Int32Array;
   readonly #memory: ArrayBuffer | null;
-  readonly #words = new Int32Array(new SharedArrayBuffer(4 * WORDS));
-  readonly #members: Member[] = [];
-  readonly #createWorker: () => WorkerLike;
-  readonly #simdOf: (who: number) => StartMessage['simd'];
-  readonly #plans = new WeakMap<Stepper, KnownPlan>();
+  readonly #plans = new WeakMap<object, KnownPlan>();
+  /** Room for the column sums of each block of a work; kept, as plans come and go. */
+  readonly #columns = new WeakMap<Work, Float64Array>();
+  readonly #scratch = new SharedScratch();
   /** Optimizers that were dropped without `dispose`. */
   readonly #dropped = new FinalizationRegistry<number>((id) => this.#forgotten.push(id));
+  readonly #now: () => number = performance.now.bind(performance);
   #forgotten: number[] = [];
   #ids = 0;
   #serial = 0;
   #step = 0;
-  #replacements = 0;
-  #closed = false;
   /** Steps wait for one another. */
   #last: Promise<void> = Promise.resolve();
 
-  constructor(
-    kernels: Kernels,
-    memory: ArrayBuffer | null,
-    createWorker: () => WorkerLike,
-    simdOf: (who: number) => StartMessage['simd'],
-  ) {
-    this.#engine = new Engine(kernels, { ...factored, ...adamKinds });
+  constructor(crew: Crew, words: Int32Array, memory: ArrayBuffer | null) {
+    this.#crew = crew;
+    this.#words = words;
     this.#memory = memory;
-    this.#createWorker = createWorker;
-    this.#simdOf = simdOf;
-  }
-
-  /** Threads that work now: this one and the workers that are alive. */
-  get size(): number {
-    return 1 + this.#members.filter(({ ready, dead }) => ready && !dead).length;
-  }
-
-  /** Starts so many workers; rejects, and ends them all, where one does not. */
-  async start(workers: number, patience: number): Promise<void> {
-    try {
-      await Promise.all(Array.from({ length: workers }, (_, i) => this.#hire(i, patience)));
-    } catch (error) {
-      this.#dismiss();
-      throw error;
-    }
-  }
-
-  async #hire(place: number, patience: number): Promise<void> {
-    const worker = this.#createWorker();
-    const given = worker as Partial<WorkerLike> | null | undefined;
-    if (typeof given?.postMessage !== 'function' || typeof given.terminate !== 'function') {
-      throw new TypeError(`parallelKernels: createWorker must return a new Worker, got ${show(worker)}`);
-    }
-    const member: Member = { worker, ready: false, dead: false, plans: new Set() };
-    this.#members[place] = member;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () =>
-          lose(`no answer within ${patience / 1000} s; does createWorker start a module that calls runParallelWorker?`),
-        patience,
-      );
-      const lose = (why: string): void => {
-        clearTimeout(timer);
-        if (member.dead) return;
-        member.dead = true;
-        if (!this.#closed && member.ready) {
-          console.warn(
-            `parallelKernels: a worker ended (${why}); the others go on, and the next step starts a new one`,
-          );
-        }
-        worker.terminate();
-        reject(
-          new Error(
-            `parallelKernels: a worker did not start: ${why}. Where a bundler has moved the package's files, pass createWorker`,
-          ),
-        );
-      };
-      const hear = (answer: unknown): void => {
-        clearTimeout(timer);
-        if (answer === 'ready') {
-          member.ready = true;
-          worker.unref?.();
-          resolve();
-        } else lose(String(answer));
-      };
-      if (worker.on !== undefined) {
-        worker.on('message', hear);
-        worker.on('error', (error) => lose(String(error)));
-        worker.on('exit', (code) => lose(`exit status ${code}`));
-      } else {
-        worker.addEventListener?.('message', (event) => hear((event as { data: unknown }).data));
-        worker.addEventListener?.('error', (event) => lose((event as { message?: string }).message ?? 'error'));
-      }
-      const message: StartMessage = {
-        words: this.#words,
-        who: FIRST_WORKER + place,
-        simd: this.#simdOf(FIRST_WORKER + place),
-      };
-      worker.postMessage(message);
-    });
-  }
-
-  #dismiss(): void {
-    this.#closed = true;
-    for (const { worker } of this.#members) worker.terminate();
-    for (const member of this.#members) member.dead = true;
   }
 
   /** Ends the workers, after the step at hand. */
   async close(): Promise<void> {
     await this.#last;
-    this.#dismiss();
+    this.#crew.dismiss();
   }
 
-  async step(stepper: Stepper, where: string): Promise<void> {
+  async run(course: Course): Promise<void> {
     const before = this.#last;
     let release = (): void => {};
     this.#last = new Promise((resolve) => {
       release = resolve;
     });
     await before;
-    const { active, formula } = stepper;
-    const torn: { task: Task; from: number; to: number }[] = [];
+    const torn: Torn[] = [];
     try {
-      this.#replaceDead();
-      for (const slot of active) stepper.begin(slot);
-      // The plan knows the state's arrays.
-      for (const slot of active) formula.bind(slot, stepper.stateOf);
-      const plan = this.#planOf(
-        stepper,
-        active.map(({ task }) => task),
-      );
-      const helped = plan.elements >= LEAST && this.size > 1;
+      this.#crew.replaceDead();
+      const plan = this.#planOf(course);
+      const helped = plan.elements >= LEAST && this.#crew.alive.length > 0;
       if (helped) this.#announce(plan);
-      await this.#pass(plan, 0, 0, active.length, helped, torn);
-      if (stepper.accepts(where)) {
-        for (const slot of active) stepper.advance(slot);
-        for (const [from, to] of plan.batches) {
-          for (let pass = 1; pass < formula.passes; pass++) {
-            for (let i = from; i < to; i++) formula.prepare(active[i]!, pass);
-            await this.#pass(plan, pass, from, to, helped, torn);
-          }
-        }
+      const all = course.works.length;
+      while (course.next((pass, from) => (pass === 0 ? all : plan.batchEnd[from]!))) {
+        await this.#pass(course, plan, helped, torn);
       }
     } finally {
       Atomics.store(this.#words, STEP, 0);
       this.#nextSerial();
       release();
     }
-    if (torn.length > 0) {
-      throw new TornStepError(torn.map(({ task, from, to }) => ({ parameter: stepper.describe(task), from, to })));
-    }
+    if (torn.length === 0) return;
+    throw new TornStepError(torn.map(({ work, from, to }) => ({ parameter: course.describe(work), from, to })));
   }
 
-  forget(owner: Stepper): void {
+  forget(owner: object): void {
     const plan = this.#plans.get(owner);
     if (plan === undefined) return;
     this.#plans.delete(owner);
     this.#dropped.unregister(owner);
     this.#forgotten.push(plan.id);
-  }
-
-  /** A worker that ended is replaced, though not for ever: something may end every one of them. */
-  #replaceDead(): void {
-    for (const [place, member] of this.#members.entries()) {
-      if (!member.dead || this.#closed || this.#replacements >= 3 * this.#members.length) continue;
-      this.#replacements++;
-      // The step at hand does not wait for it.
-      this.#hire(place, 30_000).catch((error: Error) => console.warn(error.message));
-    }
   }
 
   #nextSerial(): void {
@@ -291,20 +161,22 @@ export class Crew implements Threads {
     Atomics.notify(this.#words, SERIAL);
   }
 
-  #planOf(owner: Stepper, tasks: readonly Task[]): KnownPlan {
-    const own = tasks.map(
-      ({ p, g, m, v, largest }) => ![p, g, m, v, largest].every((array) => array === null || isShared(array)),
-    );
+  #planOf(course: Course): KnownPlan {
+    const { owner, works, passes } = course;
+    const own = works.map(ownWorks);
     const known = this.#plans.get(owner);
-    if (
-      known !== undefined &&
-      known.tasks.length === tasks.length &&
-      known.tasks.every((task, i) => task === tasks[i] && known.own[i] === own[i])
-    ) {
-      return known;
-    }
+    const same = (work: Work, i: number): boolean => work === works[i] && known!.own[i] === own[i];
+    if (known !== undefined && known.works.length === works.length && known.works.every(same)) return known;
     this.forget(owner);
-    const plan = newPlan(++this.#ids, tasks, own);
+    const columns = works.map((work) => {
+      let room = this.#columns.get(work);
+      if (room === undefined) {
+        room = this.#scratch.take(columnsOf(passes, work));
+        this.#columns.set(work, room);
+      }
+      return room;
+    });
+    const plan = newPlan(++this.#ids, course, own, columns);
     this.#plans.set(owner, plan);
     this.#dropped.register(owner, plan.id, owner);
     return plan;
@@ -314,62 +186,59 @@ export class Crew implements Threads {
   #announce(plan: KnownPlan): void {
     this.#step = (this.#step % 0x7fffffff) + 1;
     Atomics.store(this.#words, STEP, this.#step);
+    const { id } = plan;
     const changes: [number, WireArrays][] = [];
-    for (const [i, task] of plan.tasks.entries()) {
-      const { g, m, v, largest } = task;
-      const sent = plan.sent[i];
-      if (sent !== undefined && sent[0] === g && sent[1] === m && sent[2] === v && sent[3] === largest) continue;
-      plan.sent[i] = [g, m, v, largest];
-      if (!plan.own[i]) changes.push([i, packArrays(task, this.#memory)]);
+    for (let i = 0; i < plan.works.length; i++) {
+      const arrays = newArrays(plan, i, this.#memory);
+      if (arrays !== null) changes.push([i, arrays]);
     }
     const forget = this.#forgotten;
     this.#forgotten = [];
-    for (const { worker, ready, dead, plans } of this.#members) {
-      if (dead || !ready) continue;
-      const news = !plans.has(plan.id);
-      plans.add(plan.id);
-      for (const id of forget) plans.delete(id);
-      const message: StepMessage = {
-        step: this.#step,
-        id: plan.id,
-        plan: news ? wirePlan(plan, this.#memory) : null,
-        changes: news ? [] : changes,
-        forget,
-      };
-      worker.postMessage(message);
+    for (const member of this.#crew.alive) {
+      for (const old of forget) member.plans.delete(old);
+      if (!member.plans.has(id)) {
+        member.plans.add(id);
+        const { rule, firstUnit, workOf, items, states } = plan;
+        this.#crew.post(member, { kind: 'plan', id, rule, firstUnit, workOf, items, states });
+        for (let first = 0; first < plan.works.length; first += PIECE) {
+          const works = plan.works.slice(first, first + PIECE).map((_, i) => wireWork(plan, first + i, this.#memory));
+          this.#crew.post(member, { kind: 'works', id, first, works });
+        }
+      } else {
+        for (let first = 0; first < changes.length; first += PIECE) {
+          this.#crew.post(member, { kind: 'arrays', id, changes: changes.slice(first, first + PIECE) });
+        }
+      }
+      this.#crew.post(member, { kind: 'step', step: this.#step, id, forget });
     }
   }
 
-  async #pass(
-    plan: KnownPlan,
-    pass: number,
-    from: number,
-    to: number,
-    helped: boolean,
-    torn: { task: Task; from: number; to: number }[],
-  ): Promise<void> {
+  async #pass(course: Course, plan: KnownPlan, helped: boolean, torn: Torn[]): Promise<void> {
+    const { from, to, strip, works } = course;
+    const pass = course.passes[course.pass]!;
     const first = plan.firstItem[from]!;
     const last = plan.firstItem[to]!;
-    if (helped) this.#open(plan, pass, first, last);
-    for (let i = from; i < to; i++) if (plan.own[i]) this.#engine.run(plan.tasks[i]!, pass);
-    if (!helped) for (let item = first; item < last; item++) runItem(this.#engine, plan, pass, item);
+    if (helped) this.#open(plan, course.pass, first, last);
+    for (let i = from; i < to; i++) if (plan.own[i]) runPass(strip, pass, works[i]!);
+    if (!helped) for (let item = first; item < last; item++) runItem(strip, pass, plan, item);
     else {
       const serial = this.#serial;
       for (let item = 0; item >= 0; ) {
         item = claim(this.#words, plan, serial, last, CALLER);
         if (item >= 0) {
-          runItem(this.#engine, plan, pass, item);
+          runItem(strip, pass, plan, item);
           finish(plan, serial, item);
         }
       }
-      await this.#await(plan, pass, first, last, torn);
+      await this.#await(course, plan, first, last, torn);
     }
-    if (pass > 0) return;
     for (let i = from; i < to; i++) {
-      const task = plan.tasks[i]!;
-      if (plan.own[i] || !foldsColumns(task, pass)) continue;
-      task.colFactor.fill(0);
-      for (let block = 0; block < task.blocks; block++) foldColumns(task, block, plan.columns[i]!, block * task.cols);
+      const work = works[i]!;
+      if (plan.own[i] || !foldsColumns(pass, work)) continue;
+      work.own[pass.columnSums!]!.fill(0);
+      for (let block = 0; block < work.cut.blocks; block++) {
+        foldColumns(pass, work, block, plan.columns[i]!, block * work.cut.cols);
+      }
     }
   }
 
@@ -384,32 +253,34 @@ export class Crew implements Threads {
   }
 
   /** Until every item is done; those that nobody has, or that a dead worker had, are done here. */
-  async #await(
-    plan: KnownPlan,
-    pass: number,
-    first: number,
-    last: number,
-    torn: { task: Task; from: number; to: number }[],
-  ): Promise<void> {
+  async #await(course: Course, plan: KnownPlan, first: number, last: number, torn: Torn[]): Promise<void> {
+    const pass = course.passes[course.pass]!;
     const serial = this.#serial;
     const free = itemState(serial, NOBODY);
-    const until = performance.now() + SPIN;
+    let looks = 0;
     for (let item = first; item < last; item++) {
+      let turns = 0;
+      let since = 0;
       for (;;) {
-        const state = Atomics.load(plan.states, item);
-        const who = holder(state);
+        const who = holder(Atomics.load(plan.states, item));
         if (who === DONE) break;
+        const member = this.#crew.member(who);
         if (who === NOBODY) {
           if (Atomics.compareExchange(plan.states, item, free, itemState(serial, CALLER)) !== free) continue;
-          runItem(this.#engine, plan, pass, item);
+          runItem(course.strip, pass, plan, item);
           finish(plan, serial, item);
-        } else if (this.#members[who - FIRST_WORKER]!.dead) {
+        } else if (member?.dead !== false) {
           // Only the weights and what is updated with them cannot be done once more.
-          const task = plan.tasks[plan.taskOf[plan.items[item]!]!]!;
-          if (pass === (task.kind === 'adam' ? 1 : 2)) torn.push(...tornRanges(plan, item));
-          else runItem(this.#engine, plan, pass, item);
+          if (pass.writes) torn.push(...tornRanges(plan, item));
+          else runItem(course.strip, pass, plan, item);
           finish(plan, serial, item);
-        } else if (performance.now() > until) await turn();
+        } else if (looks < LOOKS) looks++;
+        else {
+          if (turns++ === 0) since = this.#now();
+          await turn();
+          const waited = this.#now() - since;
+          if (waited > STUCK || turns > STUCK_TURNS) member.lose(`no sign of life for ${STUCK / 1000} s`);
+        }
       }
     }
   }

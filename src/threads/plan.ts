@@ -1,138 +1,139 @@
 /**
- * How a step is cut for the threads of `threads/driver.ts`: tasks into units (their blocks), units into items, tasks into batches.
+ * How a step is cut for several threads: works into units (their blocks), units into items, works
+ * into batches.
  */
-
 import type { NumericArray } from '../core/dtype.ts';
-import { foldsColumns, type Task } from '../engine/tasks.ts';
-import { type Plan, pack, packArrays, type WirePlan } from './protocol.ts';
+import { isShared } from '../core/typed-array.ts';
+import type { Course } from '../engine/engine.ts';
+import { foldsColumns, type Pass } from '../engine/pass.ts';
+import { rangeOf, type Work } from '../engine/work.ts';
+import { type Plan, pack, packArrays, type WireArrays, type WireWork } from './protocol.ts';
 
 /** A plan and what the workers know of it. */
 export interface KnownPlan extends Plan {
   readonly id: number;
-  /** First item of each task, and one past the last; where small tasks share an item, that of the first. */
+  /** First item of each work, and one past the last; of works that share an item, that of the first. */
   readonly firstItem: readonly number[];
-  readonly batches: readonly (readonly [from: number, to: number])[];
-  /** Tasks with an array that no other thread reaches. */
+  /** One past the last work of the batch that each work is in. */
+  readonly batchEnd: readonly number[];
+  /** Works with an array that no other thread reaches. */
   readonly own: readonly boolean[];
   readonly elements: number;
-  /** The arrays of each task as the workers know them. */
+  /** The arrays of each work as the workers know them. */
   readonly sent: (readonly (NumericArray | null)[])[];
+}
+
+/** Elements of a parameter that may be half updated. */
+export interface Torn {
+  readonly work: number;
+  readonly from: number;
+  readonly to: number;
 }
 
 /** Elements of an item, unless one block has more. */
 const ITEM = 32768;
-/** Elements of a batch, unless one task has more: a gradient of 8 MiB is still in the caches when it is read again. */
+/** Elements of a batch, unless one work has more: 8 MiB of gradient are still in the caches when read again. */
 const BATCH = 2 ** 21;
+const none = new Float32Array(0);
 
-/** Zeros that all threads reach. */
-export function sharedDoubles(length: number): Float64Array {
-  return new Float64Array(new SharedArrayBuffer(8 * length));
+/** Whether some array of a work is out of other threads' reach. */
+export function ownWorks({ p, g, state }: Work): boolean {
+  if (!isShared(p) || !isShared(g)) return true;
+  for (const key of Object.keys(state)) if (state[key] !== null && !isShared(state[key]!)) return true;
+  return false;
 }
 
-const roomOf = new WeakMap<Task, Float64Array>();
-
-/** Room for the column sums of each block of a task; kept, as plans come and go. */
-function columnsOf(task: Task): Float64Array {
-  let columns = roomOf.get(task);
-  if (columns === undefined) {
-    columns = sharedDoubles(foldsColumns(task, 0) ? task.blocks * task.cols : 0);
-    roomOf.set(task, columns);
-  }
-  return columns;
+/** Room for the column sums of each block of a work. */
+export function columnsOf(passes: readonly Pass[], work: Work): number {
+  return passes.some((pass) => foldsColumns(pass, work)) ? work.cut.blocks * work.cut.cols : 0;
 }
 
-/** A plan over these tasks, with items of about {@link ITEM} elements that do not reach from one batch into another. */
-export function newPlan(id: number, tasks: readonly Task[], own: readonly boolean[]): KnownPlan {
-  const firstUnit = new Int32Array(tasks.length + 1);
-  const taskOf: number[] = [];
+/** A plan over these works, with items of about {@link ITEM} elements that do not reach over a batch. */
+export function newPlan(
+  id: number,
+  { works }: Course,
+  own: readonly boolean[],
+  columns: readonly Float64Array[],
+): KnownPlan {
+  const firstUnit = new Int32Array(works.length + 1);
+  const workOf: number[] = [];
   const items: number[] = [];
   const firstItem: number[] = [];
-  const batches: [number, number][] = [];
+  const batchEnd: number[] = [];
+  let first = 0;
   let batch = 0;
   let item = ITEM;
   let elements = 0;
-  for (const [i, task] of tasks.entries()) {
-    const size = task.p.length;
+  for (const [i, work] of works.entries()) {
+    const size = work.p.length;
     elements += size;
-    if (batches.length === 0 || batch + size > BATCH) {
-      batches.push([i, i + 1]);
+    if (i > first && batch + size > BATCH) {
+      batchEnd.fill(i, first);
+      first = i;
       batch = 0;
       item = ITEM;
-    } else batches.at(-1)![1] = i + 1;
+    }
+    batchEnd.push(works.length);
     batch += size;
-    firstUnit[i] = taskOf.length;
+    firstUnit[i] = workOf.length;
     firstItem.push(items.length);
-    for (let block = 0; !own[i] && block < task.blocks; block++) {
-      const each = size / task.blocks;
+    for (let block = 0; !own[i] && block < work.cut.blocks; block++) {
+      const each = size / work.cut.blocks;
       if (item + each > ITEM) {
-        items.push(taskOf.length);
+        items.push(workOf.length);
         item = 0;
       }
       item += each;
-      taskOf.push(i);
+      workOf.push(i);
     }
   }
-  firstUnit[tasks.length] = taskOf.length;
+  firstUnit[works.length] = workOf.length;
   firstItem.push(items.length);
   return {
     id,
-    tasks: [...tasks],
-    columns: tasks.map((task) => columnsOf(task)),
+    rule: works[0]?.rule ?? '',
+    works: [...works],
+    columns: [...columns],
     firstUnit,
-    taskOf: Int32Array.from(taskOf),
-    items: Int32Array.from([...items, taskOf.length]),
+    workOf: Int32Array.from(workOf),
+    items: Int32Array.from([...items, workOf.length]),
     states: new Int32Array(new SharedArrayBuffer(4 * items.length)),
     firstItem,
-    batches,
+    batchEnd,
     own,
     elements,
     sent: [],
   };
 }
 
-/** A plan for the journey. */
-export function wirePlan(plan: KnownPlan, memory: ArrayBuffer | null): WirePlan {
-  const { tasks, own, columns, firstUnit, taskOf, items, states } = plan;
-  const none = new Float32Array(0);
-  return {
-    tasks: tasks.map((task, i) => {
-      // What a worker never does need not reach it, and could not.
-      if (own[i]) return { ...task, p: none, g: none, m: null, v: null, largest: null };
-      return {
-        ...task,
-        p: pack(task.p, memory),
-        ...packArrays(task, memory),
-      };
-    }),
-    columns,
-    firstUnit,
-    taskOf,
-    items,
-    states,
-  };
+/** A work for the journey. */
+export function wireWork({ works, own, columns }: KnownPlan, at: number, memory: ArrayBuffer | null): WireWork {
+  const { rule, dtype, cut, numbers, sums, sumsEach, own: arrays, p } = works[at]!;
+  const shared = { rule, dtype, cut, numbers, sums, sumsEach, own: arrays, columns: columns[at]! };
+  // What a worker never does need not reach it, and could not.
+  if (own[at]) return { ...shared, p: none, g: none, state: {} };
+  return { ...shared, p: pack(p, memory), ...packArrays(works[at]!, memory) };
 }
 
-/** The elements of an item, by task. */
-export function tornRanges(
-  { items, taskOf, firstUnit, tasks }: Plan,
-  item: number,
-): { task: Task; from: number; to: number }[] {
-  const ranges = new Map<Task, { task: Task; from: number; to: number }>();
+/** Notes what is sent of a work now; the arrays that the workers do not know yet, or null. */
+export function newArrays(plan: KnownPlan, at: number, memory: ArrayBuffer | null): WireArrays | null {
+  const work = plan.works[at]!;
+  const sent = plan.sent[at];
+  const { g, state } = work;
+  const keys = Object.keys(state);
+  if (sent !== undefined && sent[0] === g && keys.every((key, i) => sent[i + 1] === state[key])) return null;
+  plan.sent[at] = [g, ...keys.map((key) => state[key]!)];
+  return plan.own[at] ? null : packArrays(work, memory);
+}
+
+/** The elements of an item, by work. */
+export function tornRanges({ items, workOf, firstUnit, works }: Plan, item: number): Torn[] {
+  const ranges = new Map<number, { work: number; from: number; to: number }>();
   for (let unit = items[item]!; unit < items[item + 1]!; unit++) {
-    const t = taskOf[unit]!;
-    const task = tasks[t]!;
-    const block = unit - firstUnit[t]!;
-    const { rows, cols, unit: length, blocksEach } = task;
-    let from = block * length;
-    let to = Math.min(from + length, cols);
-    if (task.kind === 'matrix') {
-      const row = (block % blocksEach) * length;
-      const matrix = Math.floor(block / blocksEach) * rows;
-      from = (matrix + row) * cols;
-      to = (matrix + Math.min(row + length, rows)) * cols;
-    }
-    const known = ranges.get(task);
-    if (known === undefined) ranges.set(task, { task, from, to });
+    const at = workOf[unit]!;
+    const [from, to] = rangeOf(works[at]!.cut, unit - firstUnit[at]!);
+    const known = ranges.get(at);
+    if (known === undefined) ranges.set(at, { work: at, from, to });
     else known.to = to;
   }
   return [...ranges.values()];

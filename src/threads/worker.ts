@@ -1,28 +1,29 @@
 /**
- * The program of a worker of `parallel.ts`: takes a plan, then claims items of it for as long as a step lasts.
+ * The program of a worker of `parallel.ts`: takes a plan, then claims items of it for as long as a
+ * step lasts.
  */
-
-import { type Kernels, typescriptKernels } from '../engine/kernels.ts';
-import { Engine } from '../engine/tasks.ts';
-import { adamKinds } from '../optimizers/adam-tasks.ts';
-import { factored } from '../optimizers/factored.ts';
+import { ENGINE, loopsOf } from '../engine/engine.ts';
+import { engineOf, type Kernels, typescriptKernels } from '../engine/kernels.ts';
+import type { Pass } from '../engine/pass.ts';
+import { Room, Strip } from '../engine/strip.ts';
+import * as optimizers from '../optimizers/list.ts';
 import { Arena } from '../simd/arena.ts';
-import { RESERVED } from '../simd/loops.ts';
 import { compileSimd, simdEngine } from '../simd/module.ts';
-import { useFastSixteen } from '../sixteen/low-precision.ts';
+import { RESERVED } from '../simd/wasm-loops.ts';
+import { useFastSixteen } from '../sixteen/fast.ts';
 import {
   claim,
   finish,
+  type Message,
   PASS,
   type Plan,
   runItem,
   SERIAL,
   STEP,
   type StartMessage,
-  type StepMessage,
   TO,
   unpackArrays,
-  unpackPlan,
+  unpackWork,
 } from './protocol.ts';
 
 /** Longest sleep between two passes, in milliseconds: a missed wake-up costs no more. */
@@ -30,16 +31,81 @@ const NAP = 100;
 /** How often to look before that: what lies between two passes of one matrix is shorter than a wake-up. */
 const LOOKS = 5000;
 
-let start: StartMessage | null = null;
-let engine: Engine;
-let memory: ArrayBuffer | null = null;
-const plans = new Map<number, Plan>();
+/** What a rule's items are done with. */
+interface Tools {
+  readonly strip: Strip;
+  readonly passes: readonly Pass[];
+}
+
+/** One worker's side of all steps. */
+class Helper {
+  readonly #words: Int32Array;
+  readonly #who: number;
+  readonly #memory: ArrayBuffer | null;
+  readonly #tools = new Map<string, Tools>();
+  readonly #plans = new Map<number, Plan>();
+
+  constructor({ words, who, simd }: StartMessage) {
+    this.#words = words;
+    this.#who = who;
+    this.#memory = simd?.memory.buffer ?? null;
+    useFastSixteen();
+    const kernels = simd === null ? typescriptKernels : sharedKernels(simd);
+    const engine = engineOf(kernels);
+    const room = new Room(kernels);
+    for (const { rule } of Object.values(optimizers)) {
+      const strip = new Strip(loopsOf(engine, rule.loops), engine.sixteen ?? null, room);
+      this.#tools.set(rule.name, { strip, passes: rule.passes });
+    }
+  }
+
+  handle(message: Exclude<Message, StartMessage>): void {
+    if (message.kind === 'plan') {
+      const { rule, firstUnit, workOf, items, states } = message;
+      this.#plans.set(message.id, { rule, firstUnit, workOf, items, states, works: [], columns: [] });
+      return;
+    }
+    const plan = this.#plans.get(message.id)!;
+    if (message.kind === 'works') {
+      for (const [i, wire] of message.works.entries()) {
+        plan.works[message.first + i] = unpackWork(wire, this.#memory);
+        plan.columns[message.first + i] = wire.columns;
+      }
+    } else if (message.kind === 'arrays') {
+      for (const [work, arrays] of message.changes) unpackArrays(plan.works[work]!, arrays, this.#memory);
+    } else {
+      for (const old of message.forget) this.#plans.delete(old);
+      this.#help(plan, message.step);
+    }
+  }
+
+  /** Claims and does items until the step is over. */
+  #help(plan: Plan, step: number): void {
+    const words = this.#words;
+    const { strip, passes } = this.#tools.get(plan.rule)!;
+    // Memory that runs out here does not tear anything.
+    for (const work of plan.works) strip.reserve(work);
+    for (;;) {
+      const serial = Atomics.load(words, SERIAL);
+      if (Atomics.load(words, STEP) !== step) return;
+      const pass = passes[Atomics.load(words, PASS)]!;
+      const to = Atomics.load(words, TO);
+      for (;;) {
+        const item = claim(words, plan, serial, to, this.#who);
+        if (item < 0) break;
+        runItem(strip, pass, plan, item);
+        finish(plan, serial, item);
+      }
+      for (let look = 0; look < LOOKS && Atomics.load(words, SERIAL) === serial; look++);
+      Atomics.wait(words, SERIAL, serial, NAP);
+    }
+  }
+}
 
 /** Kernels on the shared memory, with an arena for this worker's strips. */
-function sharedKernels({ memory: shared, base, strips }: NonNullable<StartMessage['simd']>): Kernels {
+function sharedKernels({ memory, base, strips }: NonNullable<StartMessage['simd']>): Kernels {
   compileSimd('parallelKernels', true, 'pass simd: false');
-  const arena = new Arena('parallelKernels', shared.buffer, base + RESERVED, strips, true);
-  memory = shared.buffer;
+  const arena = new Arena('parallelKernels', memory.buffer, base + RESERVED, strips, true);
   return {
     ...typescriptKernels,
     name: 'parallel',
@@ -47,68 +113,41 @@ function sharedKernels({ memory: shared, base, strips }: NonNullable<StartMessag
     fits: (dtype, length) => arena.fits(dtype, length),
     owns: (array) => arena.owns(array),
     free: (array) => arena.free(array),
-    ...simdEngine(shared, arena, base, true),
+    [ENGINE]: simdEngine(memory, arena, base, true),
   };
-}
-
-function handle(message: StartMessage | StepMessage, answer: (text: string) => void): void {
-  if (start === null) {
-    try {
-      const given = message as StartMessage;
-      useFastSixteen();
-      engine = new Engine(given.simd === null ? typescriptKernels : sharedKernels(given.simd), {
-        ...factored,
-        ...adamKinds,
-      });
-      start = given;
-      answer('ready');
-    } catch (error) {
-      answer(`cannot start: ${error instanceof Error ? error.message : String(error)}`);
-    }
-    return;
-  }
-  const { step, id, plan, changes, forget } = message as StepMessage;
-  for (const old of forget) plans.delete(old);
-  if (plan !== null) plans.set(id, unpackPlan(plan, memory));
-  const known = plans.get(id)!;
-  for (const [task, arrays] of changes) unpackArrays(known.tasks[task]!, arrays, memory);
-  help(start, known, step);
-}
-
-/** Claims and does items until the step is over. */
-function help({ words, who }: StartMessage, plan: Plan, step: number): void {
-  for (;;) {
-    const serial = Atomics.load(words, SERIAL);
-    if (Atomics.load(words, STEP) !== step) return;
-    const pass = Atomics.load(words, PASS);
-    const to = Atomics.load(words, TO);
-    for (let item = claim(words, plan, serial, to, who); item >= 0; item = claim(words, plan, serial, to, who)) {
-      runItem(engine, plan, pass, item);
-      finish(plan, serial, item);
-    }
-    for (let look = 0; look < LOOKS && Atomics.load(words, SERIAL) === serial; look++);
-    Atomics.wait(words, SERIAL, serial, NAP);
-  }
 }
 
 interface Port {
   postMessage(message: unknown): void;
-  on(event: 'message', listener: (message: StartMessage | StepMessage) => void): void;
+  on(event: 'message', listener: (message: Message) => void): void;
 }
 interface Scope {
   postMessage(message: unknown): void;
-  addEventListener(event: 'message', listener: (event: { data: StartMessage | StepMessage }) => void): void;
+  addEventListener(event: 'message', listener: (event: { data: Message }) => void): void;
   process?: { versions?: { node?: string } };
 }
 
 /** Makes this worker one of those of `parallelKernels`. Outside a worker it does nothing. */
 export async function runParallelWorker(): Promise<void> {
   const scope = globalThis as unknown as Scope;
+  let helper: Helper | undefined;
+  const hear = (message: Message, answer: (text: string) => void): void => {
+    if (message.kind !== 'start') {
+      helper?.handle(message);
+      return;
+    }
+    try {
+      helper = new Helper(message);
+      answer('ready');
+    } catch (error) {
+      answer(`cannot start: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
   if (scope.process?.versions?.node === undefined) {
-    scope.addEventListener('message', ({ data }) => handle(data, (text) => scope.postMessage(text)));
+    scope.addEventListener('message', ({ data }) => hear(data, (text) => scope.postMessage(text)));
     return;
   }
   // Spelled in two parts, so that bundlers for browsers do not look for it.
   const { parentPort } = (await import(['node', 'worker_threads'].join(':'))) as { parentPort: Port | null };
-  parentPort?.on('message', (message) => handle(message, (text) => parentPort.postMessage(text)));
+  parentPort?.on('message', (message) => hear(message, (text) => parentPort.postMessage(text)));
 }

@@ -6,9 +6,16 @@
  * sum: a row's two lanes are carried from span to span, columns are added from the top row down.
  */
 
-import type { Loops32 } from '../engine/kernels.ts';
+import type * as adam from '../loops/adam.ts';
+import type * as matrix from '../loops/matrix.ts';
+import type * as sums from '../loops/sums.ts';
+import type * as vector from '../loops/vector.ts';
+import type { CheckLoop } from '../optimizers/elementwise.ts';
 import type { Arena } from './arena.ts';
 import { type Copies, type Copy, NONE } from './copies.ts';
+
+/** The loops of the rules that are here, by their names; float64 arrays go where they say Float32Array. */
+export type SimdLoops = typeof sums & typeof matrix & typeof vector & typeof adam & { readonly check: CheckLoop };
 
 /** What `assembly/index.ts` exports, for one array type; its arguments are said there. */
 export interface WasmLoops {
@@ -63,7 +70,7 @@ function copy(from: Floats, fromAt: number, to: Floats, toAt: number, length: nu
 }
 
 /** The loops over arrays with `width` bytes per element, with their fixed places from `base`. */
-export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 4 | 8, base: number): Loops32 {
+export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 4 | 8, base: number): SimdLoops {
   const { buffer } = arena;
   const ZEROS = base + ZEROS_AT;
   const COLUMNS = base + COLUMNS_AT;
@@ -192,32 +199,35 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
   /** Elements at a time of flat ranges: a multiple of 8; all when nothing is copied. */
   const flat = TILE / width;
 
-  return {
-    sumSquares(x, offset, length) {
+  function sumSquares(x: Floats, offset: number, length: number): number {
+    const x0 = arena.address(x);
+    const kept = keptOf(x0, x);
+    const step = x0 >= 0 ? length : flat;
+    let sum = 0;
+    for (let k = 0; k < length; k += step) {
+      const n = Math.min(step, length - k);
+      sum = wasm.sumSquares(enter(0, x0, kept, true, x, offset + k, n), n, LANES, k === 0 ? 1 : 0, ahead(x0, x));
+    }
+    return sum;
+  }
+
+  /** 0 where all numbers are finite, else NaN: a third of the time of their squares' sum. */
+  function finite(bad: NonNullable<WasmLoops['nonFinite']>): CheckLoop {
+    return (x, offset, length) => {
       const x0 = arena.address(x);
       const kept = keptOf(x0, x);
       const step = x0 >= 0 ? length : flat;
-      let sum = 0;
       for (let k = 0; k < length; k += step) {
         const n = Math.min(step, length - k);
-        sum = wasm.sumSquares(enter(0, x0, kept, true, x, offset + k, n), n, LANES, k === 0 ? 1 : 0, ahead(x0, x));
+        if (bad(enter(0, x0, kept, true, x, offset + k, n), n, PLACE, ahead(x0, x)) !== 0) return Number.NaN;
       }
-      return sum;
-    },
+      return 0;
+    };
+  }
 
-    nonFinite:
-      nonFinite &&
-      ((x, offset, length) => {
-        const x0 = arena.address(x);
-        const kept = keptOf(x0, x);
-        const step = x0 >= 0 ? length : flat;
-        for (let k = 0; k < length; k += step) {
-          const n = Math.min(step, length - k);
-          const bad = nonFinite(enter(0, x0, kept, true, x, offset + k, n), n, PLACE, ahead(x0, x));
-          if (bad !== 0) return Number.NaN;
-        }
-        return 0;
-      }),
+  return {
+    sumSquares,
+    check: nonFinite === undefined ? sumSquares : finite(nonFinite),
 
     reduce(g, offset, rows, cols, rowSums, rowAt, colSums, colAt) {
       const g0 = arena.address(g);
