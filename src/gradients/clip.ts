@@ -8,7 +8,7 @@
 import { options as checkedOptions, number } from '../core/check.ts';
 import type { NumericArray } from '../core/dtype.ts';
 import { checkedGradient } from '../core/gradient.ts';
-import { power } from '../core/math.ts';
+import { pow } from '../core/math.ts';
 import { label, type Parameter, parametersOf } from '../core/parameter.ts';
 import { bfloat16Bits, float16BitsOf, widened } from '../core/sixteen-bits.ts';
 import { isFloat64, isUint16 } from '../core/typed-array.ts';
@@ -101,8 +101,8 @@ function normOf(gradients: readonly Given[], p: number): number {
   if (p === 1) return sum;
   if (p === Number.POSITIVE_INFINITY || !(largest > 0 && largest < Number.POSITIVE_INFINITY)) return largest;
   // Of numbers up to 1, so that no power overflows.
-  for (const one of gradients) for (const x of numbersOf(one)) sum += x === 0 ? 0 : power(Math.abs(x) / largest, p);
-  return largest * power(sum, 1 / p);
+  for (const one of gradients) for (const x of numbersOf(one)) sum += x === 0 ? 0 : pow(Math.abs(x) / largest, p);
+  return largest * pow(sum, 1 / p);
 }
 
 function squares(numbers: Numbers): number {
