@@ -203,7 +203,8 @@ export class Stepper implements Course {
       this.skipped++;
       return false;
     }
-    this.#made.length = 0;
+    // From here on it is written.
+    while (this.#made.length > 0) this.#made.pop();
     return true;
   }
 
@@ -218,10 +219,10 @@ export class Stepper implements Course {
   /** Forgets the gradients, what the engine keeps of them, and what a refused step allocated. */
   end(): void {
     this.#engine.forget?.();
-    for (const work of this.works) work.g = work.p;
-    this.works.length = this.#active.length = 0;
-    for (const { slot, key } of this.#made) this.drop(slot, key);
-    this.#made.length = 0;
+    // One by one: setting a length is a call into the runtime (50 ns in V8).
+    for (let work = this.works.pop(); work !== undefined; work = this.works.pop()) work.g = work.p;
+    while (this.#active.length > 0) this.#active.pop();
+    for (let made = this.#made.pop(); made !== undefined; made = this.#made.pop()) this.drop(made.slot, made.key);
   }
 
   /** Gives a state array back. */
