@@ -6,8 +6,12 @@ import { sixteen } from '../src/core/sixteen-bits.ts';
 import type { Loops32 } from '../src/engine/kernels.ts';
 import * as adamLoops32 from '../src/loops/adam.ts';
 import * as adamLoops64 from '../src/loops/generated/adam64.ts';
-import * as loops64 from '../src/loops/generated/matrix64.ts';
-import * as loops32 from '../src/loops/matrix.ts';
+import * as matrixLoops64 from '../src/loops/generated/matrix64.ts';
+import * as sumLoops64 from '../src/loops/generated/sums64.ts';
+import * as vectorLoops64 from '../src/loops/generated/vector64.ts';
+import * as matrixLoops32 from '../src/loops/matrix.ts';
+import * as sumLoops32 from '../src/loops/sums.ts';
+import * as vectorLoops32 from '../src/loops/vector.ts';
 import {
   arrayOf as arrayOfDtype,
   bits,
@@ -24,8 +28,8 @@ console.log(`seed ${process.env.SEED}`);
 const kernels = simdKernels({ arenaBytes: 32 * 2 ** 20 });
 
 const typescriptLoops = {
-  float32: { ...loops32, ...adamLoops32 },
-  float64: { ...loops64, ...adamLoops64 } as unknown as Loops32,
+  float32: { ...sumLoops32, ...matrixLoops32, ...vectorLoops32, ...adamLoops32 },
+  float64: { ...sumLoops64, ...matrixLoops64, ...vectorLoops64, ...adamLoops64 } as unknown as Loops32,
 };
 
 /** Numbers where arithmetic has its edges, among ordinary ones of every size. */

@@ -5,7 +5,8 @@
  * Everything goes through the bits of a float32: bfloat16 is its upper half, float16 a shorter form of it. Widening is exact; narrowing rounds to
  * nearest, ties to even, or stochastically.
  */
-import type * as loops16 from '../loops/generated/matrix16.ts';
+import type * as matrix16 from '../loops/generated/matrix16.ts';
+import type * as sums16 from '../loops/generated/sums16.ts';
 import type { DType } from './dtype.ts';
 
 /** One float32 and its bits. */
@@ -74,7 +75,7 @@ export const plainSixteen: LoopsSixteen = {
 /** The conversions of the TypeScript loops; `low-precision.ts` replaces them by faster ones. */
 export const sixteen: LoopsSixteen & {
   /** Loops that look each number up in a table instead of having them widened first. */
-  lookUp?: { readonly loops: typeof loops16; table(half: boolean): Float32Array };
+  lookUp?: { readonly loops: typeof sums16 & typeof matrix16; table(half: boolean): Float32Array };
 } = { ...plainSixteen };
 
 /** The numbers that 16-bit patterns stand for. */

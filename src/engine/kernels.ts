@@ -1,6 +1,6 @@
 /**
  * The seam between the optimizers' formulas and the loops that do the arithmetic. Engines differ in speed, never in the
- * bits of a result; the order of every sum is written down in `loops/matrix.ts`, which is the reference.
+ * bits of a result; the order of every sum is written down in `loops/sums.ts`, which is the reference.
  *
  * @module
  */
@@ -9,19 +9,25 @@ import type { NumericArray } from '../core/dtype.ts';
 import type { LoopsSixteen } from '../core/sixteen-bits.ts';
 import type * as adamLoops from '../loops/adam.ts';
 import type * as adamLoops64 from '../loops/generated/adam64.ts';
-import type * as loops64 from '../loops/generated/matrix64.ts';
-import type * as loops from '../loops/matrix.ts';
+import type * as matrixLoops64 from '../loops/generated/matrix64.ts';
+import type * as sumLoops64 from '../loops/generated/sums64.ts';
+import type * as vectorLoops64 from '../loops/generated/vector64.ts';
+import type * as matrixLoops from '../loops/matrix.ts';
+import type * as sumLoops from '../loops/sums.ts';
+import type * as vectorLoops from '../loops/vector.ts';
 import type { Stepper } from '../optimizers/stepper.ts';
 import type { Scratch } from './tasks.ts';
 
-/** The loops for one array type; their meaning, arguments and order of summation are those of `loops/matrix.ts` and `loops/adam.ts`. */
-export type Loops32 = typeof loops &
+/** The loops for one array type; their meaning, arguments and order of summation are those of `loops/*.ts`. */
+export type Loops32 = typeof sumLoops &
+  typeof matrixLoops &
+  typeof vectorLoops &
   typeof adamLoops & {
     /** 0 when `length` numbers from `offset` are finite, else NaN; absent where it is not faster than `sumSquares`. */
     readonly nonFinite?: ((x: Float32Array, offset: number, length: number) => number) | undefined;
   };
 /** {@link Loops32} for Float64Array. */
-export type Loops64 = typeof loops64 & typeof adamLoops64;
+export type Loops64 = typeof sumLoops64 & typeof matrixLoops64 & typeof vectorLoops64 & typeof adamLoops64;
 
 /**
  * The engine of an optimizer: where its arrays live and which loops work on them. 16-bit parameters are widened block by block and

@@ -123,7 +123,7 @@ export function foldsColumns({ kind, blocksEach }: Task, pass: number): boolean 
   return kind === 'matrix' && pass === 0 && blocksEach > 1;
 }
 
-/** A loop also takes what those of `loops/generated/matrix16.ts` need beside the arguments of all. */
+/** A loop also takes what the 16-bit ones of `loops/generated/` need beside the arguments of all. */
 type WithTable<F> = F extends (...args: infer A) => infer R
   ? (...args: [...A, table?: Float32Array | undefined, strip?: Float32Array | undefined]) => R
   : never;
@@ -195,7 +195,7 @@ export class Engine {
     this.g = this.p = none;
   }
 
-  /** Makes elements of the gradient readable: where they are, by look-ups (where the loop at hand is one of `loops/generated/matrix16.ts`), or widened in a strip. */
+  /** Makes elements of the gradient readable: where they are, by look-ups (where the loop at hand is a 16-bit one of `loops/generated/`), or widened in a strip. */
   read(task: Task, from: number, n: number, lookUp: boolean): void {
     this.g = this.#read(task, task.g, 0, from, n, lookUp);
   }

@@ -8,8 +8,8 @@ import { number, show } from '../core/check.ts';
 import type { NumericArray } from '../core/dtype.ts';
 import { checkedGradient, label, Parameter } from '../core/parameter.ts';
 import { bfloat16Bits, float16BitsOf, isSixteen, widened } from '../core/sixteen-bits.ts';
-import { sumSquares as sumSquares64 } from '../loops/generated/matrix64.ts';
-import { sumSquares } from '../loops/matrix.ts';
+import { sumSquares as sumSquares64 } from '../loops/generated/sums64.ts';
+import { sumSquares } from '../loops/sums.ts';
 
 /**
  * Scales all gradients in place by min(1, maxNorm / (norm + 1e-6)) of their joint L2 norm, as torch.nn.utils.clip_grad_norm_ does. Parameters

@@ -1,32 +1,47 @@
 /**
- * AdamW's loops over float32 arrays, in the notation of Kingma & Ba 2015, "Adam"; all arithmetic is in double but for the two operations named below.
- * `loops/generated/adam64.ts` is this file for Float64Array, generated as `loops/generated/matrix64.ts` is, and for the same reason.
+ * AdamW's loops, in the notation of Kingma & Ba 2015, "Adam"; all arithmetic is in double but for
+ * the two operations named below.
  *
- * Measured (Node 20.20, V8 11.3, Intel Xeon, 65,536 elements): 5.4 ns per element as it is. Of 15 conversions between float32 and double per element ten are the five
- * roundings to float32 that let SIMD take float32 roots and quotients; without the three of root, sum and quotient it is 4.3, but SIMD would then have to divide in double. Tried and
- * refused, with the same bits: one element at a time 6.7, without the products with sign and keepAfter 6.2, two 6.0, three 5.5, six 5.7, eight 6.2 to 6.6; moments and weights in
- * separate loops over 1024 elements 6.3, roots in a third one 6.6; the four without those products 5.5; four or eight with each kind of operation in a row 5.4 and 5.3.
+ * Measured (Node 20.20, V8 11.3, Intel Xeon, 65,536 elements): 5.4 ns per element as it is. Of 15
+ * conversions between float32 and double per element ten are the five roundings to float32 that let
+ * SIMD take float32 roots and quotients; without the three of root, sum and quotient it is 4.3, but
+ * SIMD would then have to divide in double. Tried and refused, with the same bits: one element at a
+ * time 6.7, without the products with sign and keepAfter 6.2, two 6.0, three 5.5, six 5.7, eight 6.2
+ * to 6.6; moments and weights in separate loops over 1024 elements 6.3, roots in a third one 6.6;
+ * the four without those products 5.5; four or eight with each kind of operation in a row 5.4 and
+ * 5.3.
  *
  * @module
  */
 
-/** How a loop's own roundings go: to float32 here. V8 turns `round(Math.sqrt(x))` of a rounded x into one sqrtss. */
+/**
+ * How a loop's own roundings go: to float32, and not at all in the twin for float64. V8 turns
+ * `round(Math.sqrt(x))` of a rounded x into one sqrtss.
+ */
 const round = Math.fround;
 
-/** Adam's scale · M / (√V + ε), the quotient a float32. */
+/** Adam's scale · M / (√V + ε), the quotient a float32; in float64 {@link adamStep64}. */
 function adamStep(scale: number, first: number, denominator: number): number {
   return scale * round(first / denominator);
+}
+
+/** Adam's scale · M / (√V + ε), multiplied before it is divided, as PyTorch does. */
+function adamStep64(scale: number, first: number, denominator: number): number {
+  return (scale * first) / denominator;
 }
 
 /**
  * Adam's moments and step: M ← M + (1−β₁)(G − M), V ← β₂V + (1−β₂)G²,
  * P ← (keepBefore · P − scale · M / (√V + ε)) · keepAfter, with G ← sign · G.
  *
- * The caller folds the bias corrections into scale and ε (one root, one quotient, no further division). Root and quotient are
- * in float32: on M and V as stored they err by an ulp of the update, far below an ulp of the weight, and four fit a SIMD
- * register. The decay and the subtraction are in double; there an error would be one of the weight itself.
- * Four elements at once, all loads of a kind before its stores: 5.2 ns per element in V8 (Node 20.20) against 6.2 for one; wholly in double one takes 4.6, but
- * SSE2 then needs 2.05 instead of 1.75 (C, gcc -O2), and both engines must give the same bits.
+ * The caller folds the bias corrections into scale and ε (one root, one quotient, no further
+ * division). For float32 arrays root and quotient are in float32: on M and V as stored they err by
+ * an ulp of the update, far below an ulp of the weight, and four fit a SIMD register. The decay and
+ * the subtraction are in double; there an error would be one of the weight itself.
+ *
+ * Four elements at once, all loads of a kind before its stores: 5.2 ns per element in V8 (Node
+ * 20.20) against 6.2 for one; wholly in double one takes 4.6, but SSE2 then needs 2.05 instead of
+ * 1.75 (C, gcc -O2), and both engines must give the same bits.
  */
 export function adam(
   p: Float32Array,
@@ -96,7 +111,10 @@ export function adam(
   }
 }
 
-/** {@link adam} for what is left over of the groups of four; kept apart, as V8 spends 0.6 ns more per element with both loops in one. */
+/**
+ * {@link adam} for what is left over of the groups of four; kept apart, as V8 spends 0.6 ns more per
+ * element with both loops in one.
+ */
 function adamEach(
   p: Float32Array,
   pAt: number,
@@ -127,7 +145,10 @@ function adamEach(
   }
 }
 
-/** {@link adam} as AMSGrad (Reddi et al. 2018): the root is of the largest V so far, kept in `largest`. NaN stays NaN. */
+/**
+ * {@link adam} as AMSGrad (Reddi et al. 2018): the root is of the largest V so far, kept in
+ * `largest`. NaN stays NaN.
+ */
 export function amsgrad(
   p: Float32Array,
   pAt: number,

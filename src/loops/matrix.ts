@@ -1,70 +1,27 @@
 /**
- * The loops over float32 arrays: everything that Adafactor does per element, in the notation of Shazeer & Stern 2018, "Adafactor" (G gradient, R and C
- * row and column averages, V second moment, U update). AdamW's are in `loops/adam.ts`.
+ * Adafactor's loops over matrices, whose second moment is factored, in the notation of Shazeer &
+ * Stern 2018, "Adafactor": G gradient, R and C row and column averages, V second moment, U update.
+ * The order of the sums is that of `loops/sums.ts`.
  *
- * All arithmetic is in double; a stored value is rounded once, on store. Sums have one order, which every engine has to
- * reproduce (test/simd.test.ts compares bits):
- * - over a matrix: four rows at once; within a column (q0 + q1) + (q2 + q3), a missing row counting as zero; along a row
- *   two lanes (even and odd columns), joined as even + odd at its end;
- * - over a flat range: eight lanes (element k in lane k mod 8), joined as ((0+1)+(2+3)) + ((4+5)+(6+7)).
- * Two lanes are what WebAssembly's f64x2 has, and four rows by two lanes are eight independent chains of additions, which
- * is what hides the addition's latency in V8 (measured, Node 20.20: 0.76 ns per element against 0.88 with one lane).
- *
- * Written for V8 (Node 20.20, V8 11.3; nanoseconds per element, matrices of 256² and 1024²), which in every access checks the bounds and loads the array's
- * length and address anew, so that addresses are what counts, not arithmetic:
- * - four columns in the body of a loop: `reduce` 0.65 instead of 0.72, `measure` 0.64 instead of 0.72, `apply` 1.2 instead of 1.4. Eight columns: `reduce`
- *   0.60, `measure` 0.91, `apply` no faster.
- * - eight rows: `reduce` 0.67, but `apply` 4.9 at 1024², and `applyMomentum` is at 5.5 with four already: rows a power of two apart share one set of the
- *   first cache, which holds eight lines. Two rows of `apply`: 1.3.
- * - the small functions are inlined and cost nothing; `| 0` on indices gained 3 % and would end at 2³¹ elements.
- * - once any ArrayBuffer of the process was detached (transferred, or a WebAssembly memory that grew), V8 tests for it in every access, and each loop
- *   here takes a quarter longer. That is the whole process's, so nothing can be done about it here.
- *
- * `loops/generated/matrix64.ts` is this file for Float64Array, `loops/generated/matrix16.ts` its matrix loops for 16-bit arrays, both generated (test/loops-generated.test.ts): V8 keeps one set of type feedback per
- * function, so a loop that has seen both array types tests for both in every access from then on.
+ * Written for V8 (Node 20.20, V8 11.3; nanoseconds per element, matrices of 256² and 1024²), which
+ * in every access checks the bounds and loads the array's length and address anew, so that
+ * addresses are what counts, not arithmetic:
+ * - four columns in the body of a loop: `reduce` 0.65 instead of 0.72, `measure` 0.64 instead of
+ *   0.72, `apply` 1.2 instead of 1.4. Eight columns: `reduce` 0.60, `measure` 0.91, `apply` no
+ *   faster.
+ * - eight rows: `reduce` 0.67, but `apply` 4.9 at 1024², and `applyMomentum` is at 5.5 with four
+ *   already: rows a power of two apart share one set of the first cache, which holds eight lines.
+ *   Two rows of `apply`: 1.3.
+ * - the small functions are inlined and cost nothing; `| 0` on indices gained 3 % and would end at
+ *   2³¹ elements.
+ * - once any ArrayBuffer of the process was detached (transferred, or a WebAssembly memory that
+ *   grew), V8 tests for it in every access, and each loop here takes a quarter longer. That is the
+ *   whole process's, so nothing can be done about it here.
  *
  * @module
  */
 
-/** Sum of x² over `length` elements from `offset`, in eight lanes. */
-export function sumSquares(x: Float32Array, offset: number, length: number): number {
-  let l0 = 0;
-  let l1 = 0;
-  let l2 = 0;
-  let l3 = 0;
-  let l4 = 0;
-  let l5 = 0;
-  let l6 = 0;
-  let l7 = 0;
-  const end = offset + length;
-  let k = offset;
-  for (; k + 7 < end; k += 8) {
-    const x0 = x[k]!;
-    const x1 = x[k + 1]!;
-    const x2 = x[k + 2]!;
-    const x3 = x[k + 3]!;
-    const x4 = x[k + 4]!;
-    const x5 = x[k + 5]!;
-    const x6 = x[k + 6]!;
-    const x7 = x[k + 7]!;
-    l0 += x0 * x0;
-    l1 += x1 * x1;
-    l2 += x2 * x2;
-    l3 += x3 * x3;
-    l4 += x4 * x4;
-    l5 += x5 * x5;
-    l6 += x6 * x6;
-    l7 += x7 * x7;
-  }
-  if (k < end) l0 += x[k]! * x[k]!;
-  if (k + 1 < end) l1 += x[k + 1]! * x[k + 1]!;
-  if (k + 2 < end) l2 += x[k + 2]! * x[k + 2]!;
-  if (k + 3 < end) l3 += x[k + 3]! * x[k + 3]!;
-  if (k + 4 < end) l4 += x[k + 4]! * x[k + 4]!;
-  if (k + 5 < end) l5 += x[k + 5]! * x[k + 5]!;
-  if (k + 6 < end) l6 += x[k + 6]! * x[k + 6]!;
-  return l0 + l1 + (l2 + l3) + (l4 + l5 + (l6 + l7));
-}
+import type { LookedUp } from './elements.ts';
 
 /** The squares of one column of four rows, added. */
 function squares(a0: number, a1: number, a2: number, a3: number): number {
@@ -72,11 +29,11 @@ function squares(a0: number, a1: number, a2: number, a3: number): number {
 }
 
 /**
- * Row and column sums of G²: `rowSums[rowAt + i]` is set to row i's, `colSums[colAt + j]` has column j's added.
- * G is `rows` by `cols`, row-major, from `offset`.
+ * Row and column sums of G²: `rowSums[rowAt + i]` is set to row i's, `colSums[colAt + j]` has column
+ * j's added. G is `rows` by `cols`, row-major, from `offset`.
  */
 export function reduce(
-  g: Float32Array,
+  g: LookedUp,
   offset: number,
   rows: number,
   cols: number,
@@ -164,9 +121,12 @@ export function reduce(
   if (i < rows) reduceLast(g, offset + i * cols, rows - i, cols, rowSums, rowAt + i, colSums, colAt);
 }
 
-/** {@link reduce} for the one to three rows that are left over; absent rows are zeros, which add nothing. */
+/**
+ * {@link reduce} for the one to three rows that are left over; absent rows are zeros, which add
+ * nothing.
+ */
 function reduceLast(
-  g: Float32Array,
+  g: LookedUp,
   offset: number,
   rows: number,
   cols: number,
@@ -209,11 +169,12 @@ function weighted(
 }
 
 /**
- * Sum of U² = G² / V̂ with 1 / V̂_ij = rowFactor_i · colFactor_j, added to `sum` one group of four rows after the other;
- * the quotient is formed as ((g0²f0 + g1²f1) + (g2²f2 + g3²f3)) · colFactor_j.
+ * Sum of U² = G² / V̂ with 1 / V̂_ij = rowFactor_i · colFactor_j, added to `sum` one group of four
+ * rows after the other; the quotient is formed as
+ * ((g0²f0 + g1²f1) + (g2²f2 + g3²f3)) · colFactor_j.
  */
 export function measure(
-  g: Float32Array,
+  g: LookedUp,
   offset: number,
   rows: number,
   cols: number,
@@ -274,8 +235,8 @@ export function measure(
 
 /** {@link apply} to one column of four rows, at `a0` to `a3`, all loads before the first store. */
 function applyColumn(
-  p: Float32Array,
-  g: Float32Array,
+  p: LookedUp,
+  g: LookedUp,
   a0: number,
   a1: number,
   a2: number,
@@ -298,12 +259,13 @@ function applyColumn(
 }
 
 /**
- * P ← keep · P − (G · rowFactor_i) · colFactor_j, where the factors hold the learning rate and the clip, keep the decay. P and G are both from
- * `at`: one address for two arrays is what makes this loop a seventh faster.
+ * P ← keep · P − (G · rowFactor_i) · colFactor_j, where the factors hold the learning rate and the
+ * clip, keep the decay. P and G are both from `at`: one address for two arrays is what makes this
+ * loop a seventh faster.
  */
 export function apply(
-  p: Float32Array,
-  g: Float32Array,
+  p: LookedUp,
+  g: LookedUp,
   at: number,
   rows: number,
   cols: number,
@@ -351,8 +313,8 @@ export function apply(
 
 /** {@link applyMomentum} to one column of two rows. */
 function momentumColumn(
-  p: Float32Array,
-  g: Float32Array,
+  p: LookedUp,
+  g: LookedUp,
   a0: number,
   a1: number,
   m: Float32Array,
@@ -374,10 +336,13 @@ function momentumColumn(
   p[a1] = x1;
 }
 
-/** {@link apply} through momentum: M ← β₁M + (G · rowFactor_i) · colFactor_j, P ← keep · P − M, M not yet rounded. M is from `mAt`. */
+/**
+ * {@link apply} through momentum: M ← β₁M + (G · rowFactor_i) · colFactor_j, P ← keep · P − M,
+ * M not yet rounded. M is from `mAt`.
+ */
 export function applyMomentum(
-  p: Float32Array,
-  g: Float32Array,
+  p: LookedUp,
+  g: LookedUp,
   at: number,
   m: Float32Array,
   mAt: number,
@@ -424,106 +389,5 @@ export function applyMomentum(
       m[b + j] = y;
       p[a + j] = x;
     }
-  }
-}
-
-/** U² of one element under V ← βV + (1−β)(G² + ε₁), V left as it is. */
-function ratio(g: number, v: number, beta: number, rest: number, eps: number): number {
-  const square = g * g;
-  return square / (beta * v + rest * (square + eps));
-}
-
-/** Sum of U² = G² / V with V the updated second moment, which is not stored yet; eight lanes. */
-export function measureVector(
-  g: Float32Array,
-  gAt: number,
-  v: Float32Array,
-  vAt: number,
-  length: number,
-  beta: number,
-  rest: number,
-  eps: number,
-): number {
-  let l0 = 0;
-  let l1 = 0;
-  let l2 = 0;
-  let l3 = 0;
-  let l4 = 0;
-  let l5 = 0;
-  let l6 = 0;
-  let l7 = 0;
-  let k = 0;
-  for (; k + 7 < length; k += 8) {
-    const a = gAt + k;
-    const b = vAt + k;
-    l0 += ratio(g[a]!, v[b]!, beta, rest, eps);
-    l1 += ratio(g[a + 1]!, v[b + 1]!, beta, rest, eps);
-    l2 += ratio(g[a + 2]!, v[b + 2]!, beta, rest, eps);
-    l3 += ratio(g[a + 3]!, v[b + 3]!, beta, rest, eps);
-    l4 += ratio(g[a + 4]!, v[b + 4]!, beta, rest, eps);
-    l5 += ratio(g[a + 5]!, v[b + 5]!, beta, rest, eps);
-    l6 += ratio(g[a + 6]!, v[b + 6]!, beta, rest, eps);
-    l7 += ratio(g[a + 7]!, v[b + 7]!, beta, rest, eps);
-  }
-  const a = gAt + k;
-  const b = vAt + k;
-  if (k < length) l0 += ratio(g[a]!, v[b]!, beta, rest, eps);
-  if (k + 1 < length) l1 += ratio(g[a + 1]!, v[b + 1]!, beta, rest, eps);
-  if (k + 2 < length) l2 += ratio(g[a + 2]!, v[b + 2]!, beta, rest, eps);
-  if (k + 3 < length) l3 += ratio(g[a + 3]!, v[b + 3]!, beta, rest, eps);
-  if (k + 4 < length) l4 += ratio(g[a + 4]!, v[b + 4]!, beta, rest, eps);
-  if (k + 5 < length) l5 += ratio(g[a + 5]!, v[b + 5]!, beta, rest, eps);
-  if (k + 6 < length) l6 += ratio(g[a + 6]!, v[b + 6]!, beta, rest, eps);
-  return l0 + l1 + (l2 + l3) + (l4 + l5 + (l6 + l7));
-}
-
-/** V ← βV + (1−β)(G² + ε₁); P ← keep · P − scale · G / √V, V not yet rounded. */
-export function applyVector(
-  p: Float32Array,
-  pAt: number,
-  g: Float32Array,
-  gAt: number,
-  v: Float32Array,
-  vAt: number,
-  length: number,
-  beta: number,
-  rest: number,
-  eps: number,
-  scale: number,
-  keep: number,
-): void {
-  for (let k = 0; k < length; k++) {
-    const a = g[gAt + k]!;
-    const second = beta * v[vAt + k]! + rest * (a * a + eps);
-    v[vAt + k] = second;
-    p[pAt + k] = keep * p[pAt + k]! - (a / Math.sqrt(second)) * scale;
-  }
-}
-
-/** {@link applyVector} through momentum: M ← β₁M + scale · G / √V, P ← keep · P − M. */
-export function applyVectorMomentum(
-  p: Float32Array,
-  pAt: number,
-  g: Float32Array,
-  gAt: number,
-  m: Float32Array,
-  mAt: number,
-  v: Float32Array,
-  vAt: number,
-  length: number,
-  beta: number,
-  rest: number,
-  eps: number,
-  scale: number,
-  keep: number,
-  beta1: number,
-): void {
-  for (let k = 0; k < length; k++) {
-    const a = g[gAt + k]!;
-    const second = beta * v[vAt + k]! + rest * (a * a + eps);
-    v[vAt + k] = second;
-    const moment = beta1 * m[mAt + k]! + (a / Math.sqrt(second)) * scale;
-    m[mAt + k] = moment;
-    p[pAt + k] = keep * p[pAt + k]! - moment;
   }
 }

@@ -16,8 +16,8 @@ import {
 } from '../engine/tasks.ts';
 import { adam, amsgrad } from '../loops/adam.ts';
 import { adam as adam64, amsgrad as amsgrad64 } from '../loops/generated/adam64.ts';
-import { sumSquares as sumSquares64 } from '../loops/generated/matrix64.ts';
-import { sumSquares } from '../loops/matrix.ts';
+import { sumSquares as sumSquares64 } from '../loops/generated/sums64.ts';
+import { sumSquares } from '../loops/sums.ts';
 
 function strip(engine: Engine, task: Task, _pass: number, from: number, n: number): number {
   const { scalars } = task;

@@ -12,8 +12,12 @@
 import { isSixteen } from '../core/sixteen-bits.ts';
 import { BETA1, BETA2, type Engine, EPS, KEEP, type Kind, REST2, runFlat, SCALE, type Task } from '../engine/tasks.ts';
 import { stripRows } from '../loops/blocks.ts';
-import * as loops64 from '../loops/generated/matrix64.ts';
-import * as loops32 from '../loops/matrix.ts';
+import * as matrix64 from '../loops/generated/matrix64.ts';
+import * as sums64 from '../loops/generated/sums64.ts';
+import * as vector64 from '../loops/generated/vector64.ts';
+import * as matrix32 from '../loops/matrix.ts';
+import * as sums32 from '../loops/sums.ts';
+import * as vector32 from '../loops/vector.ts';
 
 const matrix: Kind['run'] = (engine, task, pass, block, columns, at) => {
   const { dtype, rows, cols, unit, blocksEach, rowFactor, colFactor, scalars, partials, m } = task;
@@ -96,24 +100,24 @@ function vectorStrip(engine: Engine, task: Task, pass: number, from: number, n: 
 
 // One by one: a bundler turns the modules themselves into objects with getters.
 const float32 = {
-  sumSquares: loops32.sumSquares,
-  reduce: loops32.reduce,
-  measure: loops32.measure,
-  apply: loops32.apply,
-  applyMomentum: loops32.applyMomentum,
-  measureVector: loops32.measureVector,
-  applyVector: loops32.applyVector,
-  applyVectorMomentum: loops32.applyVectorMomentum,
+  sumSquares: sums32.sumSquares,
+  reduce: matrix32.reduce,
+  measure: matrix32.measure,
+  apply: matrix32.apply,
+  applyMomentum: matrix32.applyMomentum,
+  measureVector: vector32.measureVector,
+  applyVector: vector32.applyVector,
+  applyVectorMomentum: vector32.applyVectorMomentum,
 };
 const float64 = {
-  sumSquares: loops64.sumSquares,
-  reduce: loops64.reduce,
-  measure: loops64.measure,
-  apply: loops64.apply,
-  applyMomentum: loops64.applyMomentum,
-  measureVector: loops64.measureVector,
-  applyVector: loops64.applyVector,
-  applyVectorMomentum: loops64.applyVectorMomentum,
+  sumSquares: sums64.sumSquares,
+  reduce: matrix64.reduce,
+  measure: matrix64.measure,
+  apply: matrix64.apply,
+  applyMomentum: matrix64.applyMomentum,
+  measureVector: vector64.measureVector,
+  applyVector: vector64.applyVector,
+  applyVectorMomentum: vector64.applyVectorMomentum,
 };
 
 /** The kinds of tasks of Adafactor. */

@@ -5,7 +5,8 @@
  */
 import { show } from '../core/check.ts';
 import { bfloat16Bits, float16BitsOf, float32BitsOfFloat16, sixteen } from '../core/sixteen-bits.ts';
-import * as loops16 from '../loops/generated/matrix16.ts';
+import { apply, applyMomentum, measure, reduce } from '../loops/generated/matrix16.ts';
+import { sumSquares } from '../loops/generated/sums16.ts';
 
 /** One float32 and its bits. */
 const float = new Float32Array(1);
@@ -277,7 +278,8 @@ export function useFastSixteen(): void {
     if (half) narrowFloat16(words, length, bits, at);
     else narrowBfloat16(words, length, bits, at);
   };
-  sixteen.lookUp = { loops: loops16, table: (half) => numberTable(half ? 'float16' : 'bfloat16') };
+  const loops = { sumSquares, reduce, measure, apply, applyMomentum };
+  sixteen.lookUp = { loops, table: (half) => numberTable(half ? 'float16' : 'bfloat16') };
 }
 
 useFastSixteen();
