@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { importShared } from '../src/simd/module.ts';
 import { compile, generate, target } from '../tools/simd.ts';
 
-it('simd/bytes.ts is src/assembly/index.ts compiled (else: npm run build:simd)', async () => {
+it('simd/bytes.ts is simd/assembly/exports.ts compiled (else: npm run build:simd)', async () => {
   expect(readFileSync(target, 'utf8')).toBe(await generate());
 });
 

@@ -6,10 +6,10 @@
  * conversions between float32 and double per element ten are the five roundings to float32 that let
  * SIMD take float32 roots and quotients; without the three of root, sum and quotient it is 4.3, but
  * SIMD would then have to divide in double. Tried and refused, with the same bits: one element at a
- * time 6.7, without the products with sign and keepAfter 6.2, two 6.0, three 5.5, six 5.7, eight 6.2
- * to 6.6; moments and weights in separate loops over 1024 elements 6.3, roots in a third one 6.6;
- * the four without those products 5.5; four or eight with each kind of operation in a row 5.4 and
- * 5.3.
+ * time 6.7, without the products with sign and keepAfter 6.2, two 6.0, three 5.5, six 5.7, eight
+ * 6.2 to 6.6; moments and weights in separate loops over 1024 elements 6.3, roots in a third one
+ * 6.6; the four without those products 5.5; four or eight with each kind of operation in a row 5.4
+ * and 5.3.
  *
  * @module
  */
@@ -112,8 +112,8 @@ export function adam(
 }
 
 /**
- * {@link adam} for what is left over of the groups of four; kept apart, as V8 spends 0.6 ns more per
- * element with both loops in one.
+ * {@link adam} for what is left over of the groups of four; kept apart, as V8 spends 0.6 ns more
+ * per element with both loops in one.
  */
 function adamEach(
   p: Float32Array,

@@ -1,11 +1,16 @@
 /**
- * How an array is cut: by its shape alone, so that the order of its sums depends on neither engine nor thread count.
+ * How an array is cut: by its shape alone, so that the order of its sums depends on neither engine
+ * nor thread count.
  *
- * A block (whole rows of one matrix, or a range of a vector) is the unit of work for a thread and has partial sums of its own, which
- * are added in block order. A strip (whole groups of four rows inside a block) is what a 16-bit array is widened by.
+ * A block (whole rows of one matrix, or a range of a vector) is the unit of work for a thread and
+ * has partial sums of its own, which are added in block order. A strip (whole groups of four rows
+ * inside a block) is what a 16-bit array is widened by.
  */
 
-/** At most so many blocks a matrix: enough for any number of cores, few enough that a partial sum per block and column stays small. */
+/**
+ * At most so many blocks a matrix: enough for any number of cores, few enough that a partial sum
+ * per block and column stays small.
+ */
 const MOST_BLOCKS = 32;
 const LEAST_ELEMENTS = 16384;
 const VECTOR_BLOCK = 65536;

@@ -98,8 +98,8 @@ export function adam(
 }
 
 /**
- * {@link adam} for what is left over of the groups of four; kept apart, as V8 spends 0.6 ns more per
- * element with both loops in one.
+ * {@link adam} for what is left over of the groups of four; kept apart, as V8 spends 0.6 ns more
+ * per element with both loops in one.
  */
 function adamEach(
   p: Float64Array,

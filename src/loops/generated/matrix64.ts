@@ -11,8 +11,8 @@ function squares(a0: number, a1: number, a2: number, a3: number): number {
 }
 
 /**
- * Row and column sums of G²: `rowSums[rowAt + i]` is set to row i's, `colSums[colAt + j]` has column
- * j's added. G is `rows` by `cols`, row-major, from `offset`.
+ * Row and column sums of G²: `rowSums[rowAt + i]` is set to row i's, `colSums[colAt + j]` has
+ * column j's added. G is `rows` by `cols`, row-major, from `offset`.
  */
 export function reduce(
   g: Float64Array,
