@@ -1,13 +1,16 @@
 /**
- * Compiles `src/simd/assembly/exports.ts` into `src/simd/bytes.ts` (`npm run build:simd`). The same compiler gives the same bytes, which
- * test/simd-build.test.ts compares.
+ * Compiles `src/simd/assembly/exports.ts` into `src/simd/bytes.ts` (`npm run build:simd`). The same
+ * compiler gives the same bytes, which test/simd-build.test.ts compares.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
 
 const OPTIONS = ['-O3', '--converge', '--runtime', 'stub', '--noAssert', '--importMemory', '--enable', 'simd'];
-/** With a maximum, a private and a shared memory's modules differ in one byte (`simd/module.ts` changes it). */
+/**
+ * With a maximum, a private and a shared memory's modules differ in one byte (`simd/module.ts`
+ * changes it).
+ */
 const MEMORY = ['--maximumMemory', '65536'];
 const SHARED = ['--sharedMemory', '--enable', 'threads'];
 

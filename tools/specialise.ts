@@ -15,7 +15,9 @@ export const COMMAND = 'npm run build:loops';
 const SOURCES = new URL('../src/loops/', import.meta.url);
 export const TARGET: URL = new URL('generated/', SOURCES);
 
-/** The type of arrays that a 16-bit twin looks up, and what its functions take more, in this order. */
+/**
+ * The type of arrays that a 16-bit twin looks up, and what its functions take more, in this order.
+ */
 const LOOKED_UP = 'LookedUp';
 const EXTRA = { table: 'Float32Array', strip: 'Float32Array', at: 'number' } as const;
 type Extra = keyof typeof EXTRA;
@@ -76,7 +78,10 @@ function twinsOf(text: string): Bits[] {
   return loops.some((loop) => takes(loop, ['Float32Array'])) ? [64] : [];
 }
 
-/** The text of one twin; `others`: all sources of such twins, which it imports in place of the sources. */
+/**
+ * The text of one twin; `others`: all sources of such twins, which it imports in place of the
+ * sources.
+ */
 export function specialise(name: string, text: string, bits: Bits, others: ReadonlySet<string>): string {
   const file = parse(name, text);
   const edits = [...shared(file, bits, others), ...(bits === 64 ? inDouble(file) : inTable(file))];
@@ -95,7 +100,9 @@ function head(name: string, bits: Bits): string {
 `;
 }
 
-/** What all twins have in common: no module comment of the source, other imports, variants chosen. */
+/**
+ * What all twins have in common: no module comment of the source, other imports, variants chosen.
+ */
 function shared(file: ts.SourceFile, bits: Bits, others: ReadonlySet<string>): Edit[] {
   const edits: Edit[] = [];
   const [moduleComment] = ts.getLeadingCommentRanges(file.text, 0) ?? [];
