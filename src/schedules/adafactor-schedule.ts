@@ -5,7 +5,7 @@
  */
 import { options, show } from '../core/check.ts';
 import type { Adafactor } from '../optimizers/adafactor.ts';
-import { checkOptimizer, EpochScheduler, numbers, rate } from './scheduler.ts';
+import { called, checkOptimizer, EpochScheduler, factory, numbers, rate, type ScheduleFactory } from './scheduler.ts';
 
 /** Options of {@link AdafactorSchedule}. */
 export interface AdafactorScheduleOptions {
@@ -43,15 +43,15 @@ export class AdafactorSchedule extends EpochScheduler {
    * @throws TypeError or RangeError when the optimizer is not an Adafactor, or an option does not fit.
    */
   constructor(optimizer: Adafactor, o: AdafactorScheduleOptions = {}) {
-    const where = 'AdafactorSchedule';
-    const groups = checkOptimizer(where, optimizer).paramGroups;
+    const [where, all] = called('AdafactorSchedule', o);
+    const groups = checkOptimizer(where, optimizer, all).paramGroups;
     if (typeof optimizer.effectiveLr !== 'function') {
       throw new TypeError(
         `${where}: optimizer must be an Adafactor, which computes its own learning rates, got ${show(optimizer)}; ` +
           'any other optimizer takes ConstantSchedule or another schedule with a curve',
       );
     }
-    const initialLr = rate(`${where}: initialLr`, options(where, o, ['initialLr']).initialLr ?? 0);
+    const initialLr = rate(`${where}: initialLr`, options(where, all, ['initialLr']).initialLr ?? 0);
     super(optimizer, 0, new Array(groups.length).fill(initialLr), []);
     this.#initialLr = initialLr;
     this.lastLrs = this.lrsAt();
@@ -96,6 +96,7 @@ export class AdafactorSchedule extends EpochScheduler {
 }
 
 /** {@link AdafactorSchedule} as transformers `get_adafactor_schedule` makes it. */
-export function getAdafactorSchedule(optimizer: Adafactor, o: AdafactorScheduleOptions = {}): AdafactorSchedule {
-  return new AdafactorSchedule(optimizer, o);
-}
+export const getAdafactorSchedule: ScheduleFactory<typeof AdafactorSchedule> = /* @__PURE__ */ factory(
+  'getAdafactorSchedule',
+  AdafactorSchedule,
+);

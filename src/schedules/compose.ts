@@ -5,7 +5,7 @@
  * @module
  */
 import { integer, number, show } from '../core/check.ts';
-import type { Curve } from './curves.ts';
+import type { Curve } from './curve.ts';
 
 /** One part of {@link sequential}: a curve and how many steps it lasts. The last part's number can be left out. */
 export type SequentialPart = readonly [curve: Curve, steps?: number];

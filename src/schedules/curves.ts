@@ -2,7 +2,7 @@
  * Learning-rate curves: pure functions from the step to the factor by which the initial learning rate is multiplied.
  *
  * A curve needs no optimizer: print it, plot it, test it, or use it in another training loop. To attach one to an optimizer use
- * the classes in `schedules.ts`, or `LambdaLR` for a curve of your own; `compose.ts` joins and multiplies curves.
+ * the classes in `named.ts`, or `LambdaLR` for a curve of your own; `compose.ts` joins and multiplies curves.
  *
  * All follow Hugging Face transformers (`transformers/optimization.py`, release 5.23) operation by operation, with `pow` and `cos` from
  * `core/math.ts` instead of the C library's, so the values are Python's but for at most one unit in the last place.
@@ -12,11 +12,9 @@
  *
  * @module
  */
-import { integer, number, oneOf, options, show } from '../core/check.ts';
+import { oneOf, show } from '../core/check.ts';
 import { cos, pow } from '../core/math.ts';
-
-/** Maps a step (0, 1, 2, ...) to the factor by which the initial learning rate is multiplied. */
-export type Curve = (step: number) => number;
+import { above0, atLeast0, type CurveKind, curve, fraction, fractionOrNull, someStepsOrNull, steps } from './curve.ts';
 
 /** Options of {@link constantWithWarmup}. */
 export interface ConstantWithWarmupOptions {
@@ -95,58 +93,9 @@ export interface WarmupStableDecayOptions {
   numCycles?: number;
 }
 
-const WARMUP = ['numWarmupSteps'] as const;
-const TRAINING = ['numWarmupSteps', 'numTrainingSteps'] as const;
-const SHAPES = ['linear', 'cosine', '1-sqrt'] as const;
-
-/** A curve that refuses what is not a step. */
-function curve(name: string, factor: Curve): Curve {
-  const label = `${name}: step`;
-  return (step) => factor(integer(label, step));
-}
-
-/** The options of a curve, to be read by kind. Functions, so that a bundle has only the kinds that its curves need. */
-interface Given {
-  readonly name: string;
-  readonly values: Readonly<Record<string, unknown>>;
-}
-
-function given(name: string, o: unknown, known: readonly string[]): Given {
-  return { name, values: options(name, o, known) };
-}
-
-/** null is not "left out": it is refused where the option's type does not have it. */
-function orDefault({ values }: Given, key: string, fallback: unknown): unknown {
-  return values[key] === undefined ? fallback : values[key];
-}
-
-function steps({ name, values }: Given, key: string): number {
-  return integer(`${name}: ${key}`, values[key]);
-}
-
-/** null counts as left out. */
-function stepsOr({ name, values }: Given, key: string, fallback: number): number {
-  return integer(`${name}: ${key}`, values[key] ?? fallback, { min: 1 });
-}
-
-function atLeast0(read: Given, key: string, fallback: number): number {
-  return number(`${read.name}: ${key}`, orDefault(read, key, fallback), { min: 0 });
-}
-
-function rate(read: Given, key: string, fallback?: number): number {
-  return number(`${read.name}: ${key}`, orDefault(read, key, fallback), { min: 0, max: 1 });
-}
-
-function rateOrNull(read: Given, key: string): number | null {
-  return (read.values[key] ?? null) === null ? null : rate(read, key);
-}
-
-function above0({ name, values }: Given, key: string): number {
-  return number(`${name}: ${key}`, values[key], { above: 0 });
-}
-
-function shape(read: Given, key: string, fallback: WsdShape): WsdShape {
-  return oneOf(`${read.name}: ${key}`, orDefault(read, key, fallback), SHAPES);
+/** One of the shapes. */
+function shape(label: string, value: unknown): WsdShape {
+  return oneOf(label, value, ['linear', 'cosine', '1-sqrt']);
 }
 
 /** step / warmup, on the way up; the caller has made sure that step < warmup. */
@@ -164,9 +113,7 @@ function progress(step: number, warmup: number, training: number): number {
  *
  * Source: transformers `get_constant_schedule`.
  */
-export function constant(): Curve {
-  return curve('constant', () => 1);
-}
+export const constant: CurveKind<Record<never, never>> = /* @__PURE__ */ curve('constant', {}, () => () => 1);
 
 /**
  * A linear warm-up from 0, then 1. With w = `numWarmupSteps`:
@@ -180,11 +127,13 @@ export function constant(): Curve {
  *
  * @throws TypeError or RangeError when `numWarmupSteps` is not a non-negative integer, or an option is unknown.
  */
-export function constantWithWarmup(o: ConstantWithWarmupOptions): Curve {
-  const name = 'constantWithWarmup';
-  const warmup = steps(given(name, o, WARMUP), 'numWarmupSteps');
-  return curve(name, (t) => (t < warmup ? rising(t, warmup) : 1));
-}
+export const constantWithWarmup: CurveKind<ConstantWithWarmupOptions> = /* @__PURE__ */ curve(
+  'constantWithWarmup',
+  { numWarmupSteps: [steps] },
+  ({ numWarmupSteps: warmup }) =>
+    (t) =>
+      t < warmup ? rising(t, warmup) : 1,
+);
 
 /**
  * A linear warm-up from 0 to 1, then linearly down to 0. With w = `numWarmupSteps`, T = `numTrainingSteps`:
@@ -201,14 +150,14 @@ export function constantWithWarmup(o: ConstantWithWarmupOptions): Curve {
  *
  * @throws TypeError or RangeError when a step count is not a non-negative integer, or an option is unknown.
  */
-export function linearWithWarmup(o: LinearWithWarmupOptions): Curve {
-  const name = 'linearWithWarmup';
-  const read = given(name, o, TRAINING);
-  const warmup = steps(read, 'numWarmupSteps');
-  const training = steps(read, 'numTrainingSteps');
-  const decay = Math.max(1, training - warmup);
-  return curve(name, (t) => (t < warmup ? rising(t, warmup) : Math.max(0, (training - t) / decay)));
-}
+export const linearWithWarmup: CurveKind<LinearWithWarmupOptions> = /* @__PURE__ */ curve(
+  'linearWithWarmup',
+  { numWarmupSteps: [steps], numTrainingSteps: [steps] },
+  ({ numWarmupSteps: warmup, numTrainingSteps: training }) => {
+    const decay = Math.max(1, training - warmup);
+    return (t) => (t < warmup ? rising(t, warmup) : Math.max(0, (training - t) / decay));
+  },
+);
 
 /**
  * A linear warm-up from 0 to 1, then a cosine wave from 1 down to `minLrRate`. With w = `numWarmupSteps`, T = `numTrainingSteps`,
@@ -225,19 +174,16 @@ export function linearWithWarmup(o: LinearWithWarmupOptions): Curve {
  *
  * @throws TypeError or RangeError when an option is unknown, missing, or out of range.
  */
-export function cosineWithWarmup(o: CosineWithWarmupOptions): Curve {
-  const name = 'cosineWithWarmup';
-  const read = given(name, o, [...TRAINING, 'numCycles', 'minLrRate']);
-  const warmup = steps(read, 'numWarmupSteps');
-  const training = steps(read, 'numTrainingSteps');
-  const cycles = atLeast0(read, 'numCycles', 0.5);
-  const least = rate(read, 'minLrRate', 0);
-  return curve(name, (t) => {
-    if (t < warmup) return rising(t, warmup);
-    const wave = 0.5 * (1 + cos(Math.PI * cycles * 2 * progress(t, warmup, training)));
-    return Math.max(0, wave * (1 - least) + least);
-  });
-}
+export const cosineWithWarmup: CurveKind<CosineWithWarmupOptions> = /* @__PURE__ */ curve(
+  'cosineWithWarmup',
+  { numWarmupSteps: [steps], numTrainingSteps: [steps], numCycles: [atLeast0, 0.5], minLrRate: [fraction, 0] },
+  ({ numWarmupSteps: warmup, numTrainingSteps: training, numCycles: cycles, minLrRate: least }) =>
+    (t) => {
+      if (t < warmup) return rising(t, warmup);
+      const wave = 0.5 * (1 + cos(Math.PI * cycles * 2 * progress(t, warmup, training)));
+      return Math.max(0, wave * (1 - least) + least);
+    },
+);
 
 /**
  * A linear warm-up from 0 to 1, then `numCycles` half-waves from 1 to 0, each beginning at 1 again. With w = `numWarmupSteps`,
@@ -254,18 +200,16 @@ export function cosineWithWarmup(o: CosineWithWarmupOptions): Curve {
  *
  * @throws TypeError or RangeError when an option is unknown, missing, or out of range.
  */
-export function cosineWithHardRestarts(o: CosineWithHardRestartsOptions): Curve {
-  const name = 'cosineWithHardRestarts';
-  const read = given(name, o, [...TRAINING, 'numCycles']);
-  const warmup = steps(read, 'numWarmupSteps');
-  const training = steps(read, 'numTrainingSteps');
-  const cycles = atLeast0(read, 'numCycles', 1);
-  return curve(name, (t) => {
-    if (t < warmup) return rising(t, warmup);
-    const done = progress(t, warmup, training);
-    return done >= 1 ? 0 : Math.max(0, 0.5 * (1 + cos(Math.PI * ((cycles * done) % 1))));
-  });
-}
+export const cosineWithHardRestarts: CurveKind<CosineWithHardRestartsOptions> = /* @__PURE__ */ curve(
+  'cosineWithHardRestarts',
+  { numWarmupSteps: [steps], numTrainingSteps: [steps], numCycles: [atLeast0, 1] },
+  ({ numWarmupSteps: warmup, numTrainingSteps: training, numCycles: cycles }) =>
+    (t) => {
+      if (t < warmup) return rising(t, warmup);
+      const done = progress(t, warmup, training);
+      return done >= 1 ? 0 : Math.max(0, 0.5 * (1 + cos(Math.PI * ((cycles * done) % 1))));
+    },
+);
 
 /**
  * A warm-up from a factor above 0, then a cosine wave down to `minLrRate`, both one step ahead of {@link cosineWithWarmup}: no step is
@@ -282,22 +226,24 @@ export function cosineWithHardRestarts(o: CosineWithHardRestartsOptions): Curve 
  *
  * @throws TypeError or RangeError when an option is unknown, missing, or out of range.
  */
-export function cosineWarmupWithMinLr(o: CosineWarmupWithMinLrOptions): Curve {
-  const name = 'cosineWarmupWithMinLr';
-  const read = given(name, o, [...TRAINING, 'numCycles', 'minLrRate', 'warmupLrRate']);
-  const warmup = steps(read, 'numWarmupSteps');
-  const training = steps(read, 'numTrainingSteps');
-  const cycles = atLeast0(read, 'numCycles', 0.5);
-  const least = rate(read, 'minLrRate');
-  const first = rateOrNull(read, 'warmupLrRate');
-  return curve(name, (t) => {
-    if (t < warmup) {
-      return first === null ? (t + 1) / Math.max(1, warmup) : first + ((1 - first) * t) / Math.max(1, warmup - 1);
-    }
-    const wave = 0.5 * (1 + cos(Math.PI * cycles * 2 * progress(t + 1, warmup, training)));
-    return Math.max(0, wave * (1 - least) + least);
-  });
-}
+export const cosineWarmupWithMinLr: CurveKind<CosineWarmupWithMinLrOptions> = /* @__PURE__ */ curve(
+  'cosineWarmupWithMinLr',
+  {
+    numWarmupSteps: [steps],
+    numTrainingSteps: [steps],
+    numCycles: [atLeast0, 0.5],
+    minLrRate: [fraction],
+    warmupLrRate: [fractionOrNull, null],
+  },
+  ({ numWarmupSteps: warmup, numTrainingSteps: training, numCycles: cycles, minLrRate: least, warmupLrRate: first }) =>
+    (t) => {
+      if (t < warmup) {
+        return first === null ? (t + 1) / Math.max(1, warmup) : first + ((1 - first) * t) / Math.max(1, warmup - 1);
+      }
+      const wave = 0.5 * (1 + cos(Math.PI * cycles * 2 * progress(t + 1, warmup, training)));
+      return Math.max(0, wave * (1 - least) + least);
+    },
+);
 
 /**
  * A linear warm-up from 0 to 1, then polynomially down to the learning rate `lrEnd`. With w = `numWarmupSteps`, T = `numTrainingSteps`,
@@ -316,26 +262,29 @@ export function cosineWarmupWithMinLr(o: CosineWarmupWithMinLrOptions): Curve {
  *
  * @throws TypeError or RangeError when an option is unknown, missing, or out of range, or `lrEnd` is not below `lrInit`.
  */
-export function polynomialDecayWithWarmup(o: PolynomialDecayWithWarmupOptions): Curve {
-  const name = 'polynomialDecayWithWarmup';
-  const read = given(name, o, [...TRAINING, 'lrInit', 'lrEnd', 'power']);
-  const warmup = steps(read, 'numWarmupSteps');
-  const training = steps(read, 'numTrainingSteps');
-  const lrInit = above0(read, 'lrInit');
-  const lrEnd = atLeast0(read, 'lrEnd', 1e-7);
-  const power = atLeast0(read, 'power', 1);
-  if (!(lrEnd < lrInit)) {
-    throw new RangeError(
-      `${name}: lrEnd must be less than lrInit (${show(lrInit)}), the learning rate that the decay starts from, got ${show(lrEnd)}`,
-    );
-  }
-  return curve(name, (t) => {
-    if (t < warmup) return rising(t, warmup);
-    if (t > training || training === warmup) return lrEnd / lrInit;
-    const remaining = 1 - (t - warmup) / (training - warmup);
-    return ((lrInit - lrEnd) * pow(remaining, power) + lrEnd) / lrInit;
-  });
-}
+export const polynomialDecayWithWarmup: CurveKind<PolynomialDecayWithWarmupOptions> = /* @__PURE__ */ curve(
+  'polynomialDecayWithWarmup',
+  {
+    numWarmupSteps: [steps],
+    numTrainingSteps: [steps],
+    lrInit: [above0],
+    lrEnd: [atLeast0, 1e-7],
+    power: [atLeast0, 1],
+  },
+  ({ numWarmupSteps: warmup, numTrainingSteps: training, lrInit, lrEnd, power }, where) => {
+    if (!(lrEnd < lrInit)) {
+      throw new RangeError(
+        `${where}: lrEnd must be less than lrInit (${show(lrInit)}), the learning rate that the decay starts from, got ${show(lrEnd)}`,
+      );
+    }
+    return (t) => {
+      if (t < warmup) return rising(t, warmup);
+      if (t > training || training === warmup) return lrEnd / lrInit;
+      const remaining = 1 - (t - warmup) / (training - warmup);
+      return ((lrInit - lrEnd) * pow(remaining, power) + lrEnd) / lrInit;
+    };
+  },
+);
 
 /**
  * A linear warm-up from 0 to 1, then the inverse square root. With w = `numWarmupSteps`, s = `timescale`:
@@ -350,14 +299,15 @@ export function polynomialDecayWithWarmup(o: PolynomialDecayWithWarmupOptions): 
  *
  * @throws TypeError or RangeError when an option is unknown, missing, or out of range.
  */
-export function inverseSqrt(o: InverseSqrtOptions): Curve {
-  const name = 'inverseSqrt';
-  const read = given(name, o, [...WARMUP, 'timescale']);
-  const warmup = steps(read, 'numWarmupSteps');
-  const timescale = stepsOr(read, 'timescale', warmup === 0 ? 10_000 : warmup);
-  const shift = timescale - warmup;
-  return curve(name, (t) => (t < warmup ? rising(t, warmup) : 1 / Math.sqrt((t + shift) / timescale)));
-}
+export const inverseSqrt: CurveKind<InverseSqrtOptions> = /* @__PURE__ */ curve(
+  'inverseSqrt',
+  { numWarmupSteps: [steps], timescale: [someStepsOrNull, null] },
+  ({ numWarmupSteps: warmup, timescale }) => {
+    const scale = timescale ?? (warmup === 0 ? 10_000 : warmup);
+    const shift = scale - warmup;
+    return (t) => (t < warmup ? rising(t, warmup) : 1 / Math.sqrt((t + shift) / scale));
+  },
+);
 
 /**
  * Warm-up, a stable part at 1, decay (WSD). With w = `numWarmupSteps`, s = `numStableSteps`, d = `numDecaySteps`, m = `minLrRatio`,
@@ -379,42 +329,31 @@ export function inverseSqrt(o: InverseSqrtOptions): Curve {
  *
  * @throws TypeError or RangeError when an option is unknown, missing, or out of range.
  */
-export function warmupStableDecay(o: WarmupStableDecayOptions): Curve {
-  const name = 'warmupStableDecay';
-  const stable = steps(given(name, o, WSD), 'numStableSteps');
-  return warmupStableDecayOf(name, o, stable);
-}
-
-const WSD = [
-  'numWarmupSteps',
-  'numStableSteps',
-  'numDecaySteps',
-  'warmupType',
-  'decayType',
-  'minLrRatio',
-  'numCycles',
-] as const;
-
-/** As {@link warmupStableDecay}; `stable` may be negative, where it was derived from a total that the other two parts exceed. @internal */
-export function warmupStableDecayOf(name: string, o: object, stable: number): Curve {
-  const read = given(name, o, WSD);
-  const warmup = steps(read, 'numWarmupSteps');
-  const decay = steps(read, 'numDecaySteps');
-  const up = shape(read, 'warmupType', 'linear');
-  const down = shape(read, 'decayType', 'cosine');
-  const least = rate(read, 'minLrRatio', 0);
-  const cycles = atLeast0(read, 'numCycles', 0.5);
-  const between = (x: number): number => Math.max(0, x * (1 - least) + least);
-  return curve(name, (t) => {
-    if (t < warmup) {
-      const x = rising(t, warmup);
-      if (up === 'linear') return between(x);
-      return between(up === 'cosine' ? 0.5 * (1 - cos(Math.PI * x)) : 1 - Math.sqrt(1 - x));
-    }
-    if (t < warmup + stable) return 1;
-    if (t >= warmup + stable + decay) return least;
-    const x = (t - warmup - stable) / Math.max(1, decay);
-    if (down === 'linear') return between(1 - x);
-    return between(down === 'cosine' ? 0.5 * (1 + cos(Math.PI * cycles * 2 * x)) : 1 - Math.sqrt(x));
-  });
-}
+export const warmupStableDecay: CurveKind<WarmupStableDecayOptions> = /* @__PURE__ */ curve(
+  'warmupStableDecay',
+  {
+    numWarmupSteps: [steps],
+    numStableSteps: [steps],
+    numDecaySteps: [steps],
+    warmupType: [shape, 'linear'],
+    decayType: [shape, 'cosine'],
+    minLrRatio: [fraction, 0],
+    numCycles: [atLeast0, 0.5],
+  },
+  // numStableSteps may be negative here, where a schedule derived it from a total that the other two parts exceed.
+  ({ numWarmupSteps: warmup, numStableSteps: stable, numDecaySteps: decay, ...o }) => {
+    const between = (x: number): number => Math.max(0, x * (1 - o.minLrRatio) + o.minLrRatio);
+    return (t) => {
+      if (t < warmup) {
+        const x = rising(t, warmup);
+        if (o.warmupType === 'linear') return between(x);
+        return between(o.warmupType === 'cosine' ? 0.5 * (1 - cos(Math.PI * x)) : 1 - Math.sqrt(1 - x));
+      }
+      if (t < warmup + stable) return 1;
+      if (t >= warmup + stable + decay) return o.minLrRatio;
+      const x = (t - warmup - stable) / Math.max(1, decay);
+      if (o.decayType === 'linear') return between(1 - x);
+      return between(o.decayType === 'cosine' ? 0.5 * (1 + cos(Math.PI * o.numCycles * 2 * x)) : 1 - Math.sqrt(x));
+    };
+  },
+);

@@ -18,7 +18,17 @@ import {
   type ThresholdMode,
   worst,
 } from './metric.ts';
-import { checkOptimizer, dictOfKind, LRScheduler, numbers, rate, scheduledLr } from './scheduler.ts';
+import {
+  called,
+  checkOptimizer,
+  dictOfKind,
+  factory,
+  LRScheduler,
+  numbers,
+  rate,
+  type ScheduleFactory,
+  scheduledLr,
+} from './scheduler.ts';
 
 /** Options of {@link GreedyLR}; names and defaults are those of transformers. */
 export interface GreedyLROptions {
@@ -162,9 +172,9 @@ export class GreedyLR extends LRScheduler {
    * @throws TypeError or RangeError when an option is unknown or out of range, or the optimizer is a relative-step Adafactor.
    */
   constructor(optimizer: Optimizer, o: GreedyLROptions = {}) {
-    const where = 'GreedyLR';
-    const lrs = checkOptimizer(where, optimizer).paramGroups.map((group, i) => scheduledLr(where, group, i));
-    const given = options(where, o, OPTIONS);
+    const [where, all] = called('GreedyLR', o);
+    const lrs = checkOptimizer(where, optimizer, all).paramGroups.map((group, i) => scheduledLr(where, group, i));
+    const given = options(where, all, OPTIONS);
     const label = (key: string): string => `${where}: ${key}`;
     const { mode = 'min', threshold = 1e-6, thresholdMode = 'abs', minLr = 1e-3, maxLr = 1 } = given;
     const { factor = 0.95, patience = 10, cooldown = 0, warmup = 0, eps = 1e-8, verbose = false } = given;
@@ -387,6 +397,7 @@ function readAverage(label: string, value: unknown, windowSize: number): Streami
 }
 
 /** {@link GreedyLR} as transformers `get_greedy_schedule` makes it. */
-export function getGreedySchedule(optimizer: Optimizer, o: GreedyLROptions = {}): GreedyLR {
-  return new GreedyLR(optimizer, o);
-}
+export const getGreedySchedule: ScheduleFactory<typeof GreedyLR> = /* @__PURE__ */ factory(
+  'getGreedySchedule',
+  GreedyLR,
+);

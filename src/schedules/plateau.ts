@@ -18,7 +18,17 @@ import {
   type ThresholdMode,
   worst,
 } from './metric.ts';
-import { checkOptimizer, dictOfKind, LRScheduler, numbers, rate, scheduledLr } from './scheduler.ts';
+import {
+  called,
+  checkOptimizer,
+  dictOfKind,
+  factory,
+  LRScheduler,
+  numbers,
+  rate,
+  type ScheduleFactory,
+  scheduledLr,
+} from './scheduler.ts';
 
 /** Options of {@link ReduceLROnPlateau}; names and defaults are those of PyTorch. */
 export interface ReduceLROnPlateauOptions {
@@ -99,9 +109,9 @@ export class ReduceLROnPlateau extends LRScheduler {
    * @throws TypeError or RangeError when an option is unknown or out of range, or the optimizer is a relative-step Adafactor.
    */
   constructor(optimizer: Optimizer, o: ReduceLROnPlateauOptions = {}) {
-    const where = 'ReduceLROnPlateau';
-    const lrs = checkOptimizer(where, optimizer).paramGroups.map((group, i) => scheduledLr(where, group, i));
-    const given = options(where, o, OPTIONS);
+    const [where, all] = called('ReduceLROnPlateau', o);
+    const lrs = checkOptimizer(where, optimizer, all).paramGroups.map((group, i) => scheduledLr(where, group, i));
+    const given = options(where, all, OPTIONS);
     const label = (key: string): string => `${where}: ${key}`;
     const { mode = 'min', threshold = 1e-4, thresholdMode = 'rel', minLr = 0 } = given;
     const { factor = 0.1, patience = 10, cooldown = 0, eps = 1e-8 } = given;
@@ -223,6 +233,7 @@ export class ReduceLROnPlateau extends LRScheduler {
 }
 
 /** {@link ReduceLROnPlateau} as transformers `get_reduce_on_plateau_schedule` makes it. */
-export function getReduceOnPlateauSchedule(optimizer: Optimizer, o: ReduceLROnPlateauOptions = {}): ReduceLROnPlateau {
-  return new ReduceLROnPlateau(optimizer, o);
-}
+export const getReduceOnPlateauSchedule: ScheduleFactory<typeof ReduceLROnPlateau> = /* @__PURE__ */ factory(
+  'getReduceOnPlateauSchedule',
+  ReduceLROnPlateau,
+);

@@ -13,7 +13,7 @@ import type { StateValue } from '../core/dtype.ts';
 import { checkKeys, scalar } from '../core/state-dict.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
 import type { ParamGroup } from '../optimizers/param-group.ts';
-import type { Curve } from './curves.ts';
+import type { Curve } from './curve.ts';
 
 /** Keys by which a state dict of another kind is recognised, and that kind's name. */
 const KINDS: Readonly<Record<string, string>> = {
@@ -55,13 +55,62 @@ export function rate(label: string, value: unknown): number {
   return number(label, value, { min: 0 });
 }
 
-/** Refuses what is not an optimizer, before anything is written to it. @internal */
-export function checkOptimizer(where: string, optimizer: unknown): Optimizer {
-  const given = optimizer as Partial<Optimizer> | null | undefined;
-  if (typeof given !== 'object' || !Array.isArray(given?.paramGroups) || typeof given.step !== 'function') {
-    throw new TypeError(`${where}: optimizer must be an Optimizer such as new AdamW(params), got ${show(optimizer)}`);
+/** A schedule's options together with what was called in place of its class. */
+class Called {
+  readonly where: string;
+  readonly options: unknown;
+
+  constructor(where: string, o: unknown) {
+    this.where = where;
+    this.options = o;
   }
-  return given as Optimizer;
+}
+
+/** The options for a schedule's class, whose messages are then to begin with `where`. @internal */
+export function calledAs<O>(where: string, o: unknown): O {
+  return new Called(where, o) as O;
+}
+
+/** How messages begin, and the options: `name`, unless {@link calledAs} says otherwise. @internal */
+export function called(name: string, o: unknown): [where: string, o: unknown] {
+  return o instanceof Called ? [o.where, o.options] : [name, o];
+}
+
+/** A class's factory: the same arguments, without `new`. */
+export type ScheduleFactory<C extends new (optimizer: never, o: never) => LRScheduler> = (
+  ...args: ConstructorParameters<C>
+) => InstanceType<C>;
+
+/** The factory of a class; messages bear the factory's name. @internal */
+export function factory<C extends new (optimizer: never, o: never) => LRScheduler>(
+  name: string,
+  Schedule: C,
+): ScheduleFactory<C> {
+  // The computed key names the function.
+  const make = {
+    [name]: (optimizer: never, o?: unknown) => new Schedule(optimizer, calledAs<never>(name, o)) as InstanceType<C>,
+  };
+  return make[name] as ScheduleFactory<C>;
+}
+
+/** Whether this has what a scheduler needs of an optimizer. @internal */
+export function isOptimizer(value: unknown): value is Optimizer {
+  const given = value as Partial<Optimizer> | null | undefined;
+  return typeof given === 'object' && Array.isArray(given?.paramGroups) && typeof given.step === 'function';
+}
+
+/**
+ * Refuses what is not an optimizer, before anything is written to it.
+ *
+ * @param second - What came after it: where that is the optimizer, the message says so.
+ * @internal
+ */
+export function checkOptimizer(where: string, optimizer: unknown, second?: unknown): Optimizer {
+  if (isOptimizer(optimizer)) return optimizer;
+  if (isOptimizer(second)) {
+    throw new TypeError(`${where}: the optimizer comes first, then the options; the two arguments are swapped`);
+  }
+  throw new TypeError(`${where}: optimizer must be an Optimizer such as new AdamW(params), got ${show(optimizer)}`);
 }
 
 /**
@@ -144,9 +193,14 @@ export abstract class LRScheduler {
    */
   abstract prepareLoad(stateDict: Record<string, StateValue> | StateValue): () => void;
 
+  /** How messages call this scheduler. @internal */
+  protected get label(): string {
+    return this.constructor.name;
+  }
+
   /** How messages call a method of this scheduler. @internal */
   protected at(method: string): string {
-    return `${this.constructor.name}.${method}`;
+    return `${this.label}.${method}`;
   }
 
   /** @internal */
@@ -277,9 +331,9 @@ export class LambdaLR extends EpochScheduler {
    * returns something else than a finite number of at least 0, or an `initialLr` is missing beside `lastEpoch`. Nothing has changed then.
    */
   constructor(optimizer: Optimizer, curve: Curve | readonly Curve[], o: LastEpochOptions = {}) {
-    const where = new.target.name;
-    const groups = checkOptimizer(where, optimizer).paramGroups;
-    const given = options(where, o, ['lastEpoch']);
+    const [where, all] = called(new.target.name, o);
+    const groups = checkOptimizer(where, optimizer, curve).paramGroups;
+    const given = options(where, all, ['lastEpoch']);
     const lastEpoch = integer(`${where}: lastEpoch`, given.lastEpoch === undefined ? -1 : given.lastEpoch, { min: -1 });
     const bases = groups.map((group, i) => {
       const lr = scheduledLr(where, group, i);
@@ -313,7 +367,7 @@ export class LambdaLR extends EpochScheduler {
       const factor: unknown = this.#curves[i]!(step);
       if (typeof factor !== 'number' || !(factor >= 0 && factor < Number.POSITIVE_INFINITY)) {
         throw new RangeError(
-          `${this.constructor.name}: the curve of group ${i} must return a finite number of at least 0, got ${show(factor)} at step ${step}`,
+          `${this.label}: the curve of group ${i} must return a finite number of at least 0, got ${show(factor)} at step ${step}`,
         );
       }
       return base * factor;
