@@ -218,7 +218,9 @@ describe('a state dict', () => {
   });
 
   it('is not made of what is no curve: one, or one of several', () => {
-    expect(() => new T.LambdaLR(optimizer(), 3 as never)).toThrow(/LambdaLR: curve must be a curve .*got 3/);
-    expect(() => new T.LambdaLR(optimizer(), ['x' as never])).toThrow(/LambdaLR: curve\[0\] must be a curve .*got "x"/);
+    expect(() => new T.LambdaLR(optimizer(), 3 as never)).toThrow(/LambdaLR: curve must be a function.*got 3/);
+    expect(() => new T.LambdaLR(optimizer(), ['x' as never])).toThrow(
+      /LambdaLR: curve must be a function.*got \["x"\]/,
+    );
   });
 });

@@ -5,7 +5,8 @@
  */
 import { options, show } from '../core/check.ts';
 import type { Adafactor } from '../optimizers/adafactor.ts';
-import { called, checkOptimizer, EpochScheduler, factory, numbers, rate, type ScheduleFactory } from './scheduler.ts';
+import { atLeast0 } from './curve.ts';
+import { called, checkOptimizer, EpochScheduler, factory, numbers, type ScheduleFactory } from './scheduler.ts';
 
 /** Options of {@link AdafactorSchedule}. */
 export interface AdafactorScheduleOptions {
@@ -43,7 +44,7 @@ export class AdafactorSchedule extends EpochScheduler {
    * @throws TypeError or RangeError when the optimizer is not an Adafactor, or an option does not fit.
    */
   constructor(optimizer: Adafactor, o: AdafactorScheduleOptions = {}) {
-    const [where, all] = called('AdafactorSchedule', o);
+    const [where, all] = called(new.target, o);
     const groups = checkOptimizer(where, optimizer, all).paramGroups;
     if (typeof optimizer.effectiveLr !== 'function') {
       throw new TypeError(
@@ -51,7 +52,7 @@ export class AdafactorSchedule extends EpochScheduler {
           'any other optimizer takes ConstantSchedule or another schedule with a curve',
       );
     }
-    const initialLr = rate(`${where}: initialLr`, options(where, all, ['initialLr']).initialLr ?? 0);
+    const initialLr = atLeast0(`${where}: initialLr`, options(where, all, ['initialLr']).initialLr ?? 0);
     super(optimizer, 0, new Array(groups.length).fill(initialLr), []);
     this.#initialLr = initialLr;
     this.lastLrs = this.lrsAt();

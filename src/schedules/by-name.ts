@@ -6,7 +6,7 @@
  */
 import { integer, oneOf, options, record, show } from '../core/check.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
-import { isNeeded, optionNames, type ScheduleKind } from './curve-schedule.ts';
+import type { ScheduleKind } from './curve-schedule.ts';
 import * as classes from './names.ts';
 import { calledAs, checkOptimizer, isOptimizer, type LRScheduler } from './scheduler.ts';
 
@@ -135,13 +135,13 @@ export function getScheduler<const N extends SchedulerName>(
   ...rest: SchedulerArguments<N>
 ): SchedulerClasses[N] {
   if (isOptimizer(name)) throw new TypeError('getScheduler: the name comes first, then the optimizer');
-  const known = oneOf('getScheduler: name', name, Object.values(SchedulerType)) as N;
-  const where = `getScheduler(${show(known)})`;
+  const type = oneOf('getScheduler: name', name, Object.values(SchedulerType)) as N;
+  const where = `getScheduler(${show(type)})`;
   checkOptimizer(where, optimizer, rest[0]);
-  const Schedule: new (optimizer: Optimizer, o: never) => LRScheduler = classes[known];
+  // biome-ignore lint/performance/noDynamicNamespaceImportAccess: the name decides, so all come along
+  const Schedule: new (optimizer: Optimizer, o: never) => LRScheduler = classes[type];
   // A schedule without a curve knows no step counts.
-  const { kind } = Schedule as { kind?: ScheduleKind };
-  const takes = kind === undefined ? [] : optionNames(kind);
+  const known = (Schedule as { kind?: ScheduleKind }).kind?.curve.options ?? {};
   const given = options(where, rest[0], [...STEP_COUNTS, 'schedulerSpecificKwargs']);
   const special = record(`${where}: schedulerSpecificKwargs`, given.schedulerSpecificKwargs ?? {});
   const counts: Record<string, number> = {};
@@ -151,13 +151,13 @@ export function getScheduler<const N extends SchedulerName>(
     }
     // None, as transformers has it, is left out.
     if ((given[key] ?? null) === null) {
-      if (kind !== undefined && isNeeded(kind, key)) {
+      if (known[key]?.length === 1) {
         throw new RangeError(`${where}: ${key} is needed, such as { ${key}: 100 }`);
       }
       continue;
     }
     const count = integer(`${where}: ${key}`, given[key]);
-    if (takes.includes(key)) counts[key] = count;
+    if (known[key] !== undefined) counts[key] = count;
     else if (key === 'numWarmupSteps' && count > 0) {
       console.warn(
         `${where}: this schedule has no warm-up, numWarmupSteps: ${count} is not used; "constant_with_warmup" has one`,

@@ -27,9 +27,9 @@ export type CurveArguments<O> = Record<never, never> extends O ? [o?: O] : [o: O
 /** A kind of curve: called with its options it makes a {@link Curve}, and it carries their names and defaults. */
 export interface CurveKind<O extends object> {
   (...o: CurveArguments<O>): Curve;
-  /** Check and default of every option. */
+  /** Check and default of every option. @internal */
   readonly options: CurveOptions<O>;
-  /** The curve of options that were checked before; `where` begins the messages. */
+  /** The curve of options that were checked before; `where` begins the messages. @internal */
   readonly of: (values: CurveValues<O>, where: string) => Curve;
 }
 
@@ -62,19 +62,9 @@ export function readOptions<O>(where: string, table: CurveOptions<O>, o: unknown
   return values as CurveValues<O>;
 }
 
-/** A number of steps, 0 included. */
-export function steps(label: string, value: unknown): number {
-  return integer(label, value);
-}
-
 /** A number of steps, at least 1. */
 export function someSteps(label: string, value: unknown): number {
   return integer(label, value, { min: 1 });
-}
-
-/** A number of steps, at least 1, or null. */
-export function someStepsOrNull(label: string, value: unknown): number | null {
-  return value === null ? null : someSteps(label, value);
 }
 
 /** A finite number, at least 0. */
@@ -92,7 +82,12 @@ export function fraction(label: string, value: unknown): number {
   return number(label, value, { min: 0, max: 1 });
 }
 
-/** A fraction from 0 to 1, or null. */
-export function fractionOrNull(label: string, value: unknown): number | null {
-  return value === null ? null : fraction(label, value);
+/** The same, or null: Python's None. */
+function orNull<T>(check: OptionCheck<T>): OptionCheck<T | null> {
+  return (label, value) => (value === null ? null : check(label, value));
 }
+
+export const stepsOrNull: OptionCheck<number | null> = /* @__PURE__ */ orNull(integer);
+export const someStepsOrNull: OptionCheck<number | null> = /* @__PURE__ */ orNull(someSteps);
+export const atLeast0OrNull: OptionCheck<number | null> = /* @__PURE__ */ orNull(atLeast0);
+export const fractionOrNull: OptionCheck<number | null> = /* @__PURE__ */ orNull(fraction);

@@ -12,9 +12,9 @@
  *
  * @module
  */
-import { oneOf, show } from '../core/check.ts';
+import { integer, oneOf, show } from '../core/check.ts';
 import { cos, pow } from '../core/math.ts';
-import { above0, atLeast0, type CurveKind, curve, fraction, fractionOrNull, someStepsOrNull, steps } from './curve.ts';
+import { above0, atLeast0, type CurveKind, curve, fraction, fractionOrNull, someStepsOrNull } from './curve.ts';
 
 /** Options of {@link constantWithWarmup}. */
 export interface ConstantWithWarmupOptions {
@@ -129,7 +129,7 @@ export const constant: CurveKind<Record<never, never>> = /* @__PURE__ */ curve('
  */
 export const constantWithWarmup: CurveKind<ConstantWithWarmupOptions> = /* @__PURE__ */ curve(
   'constantWithWarmup',
-  { numWarmupSteps: [steps] },
+  { numWarmupSteps: [integer] },
   ({ numWarmupSteps: warmup }) =>
     (t) =>
       t < warmup ? rising(t, warmup) : 1,
@@ -152,7 +152,7 @@ export const constantWithWarmup: CurveKind<ConstantWithWarmupOptions> = /* @__PU
  */
 export const linearWithWarmup: CurveKind<LinearWithWarmupOptions> = /* @__PURE__ */ curve(
   'linearWithWarmup',
-  { numWarmupSteps: [steps], numTrainingSteps: [steps] },
+  { numWarmupSteps: [integer], numTrainingSteps: [integer] },
   ({ numWarmupSteps: warmup, numTrainingSteps: training }) => {
     const decay = Math.max(1, training - warmup);
     return (t) => (t < warmup ? rising(t, warmup) : Math.max(0, (training - t) / decay));
@@ -176,7 +176,7 @@ export const linearWithWarmup: CurveKind<LinearWithWarmupOptions> = /* @__PURE__
  */
 export const cosineWithWarmup: CurveKind<CosineWithWarmupOptions> = /* @__PURE__ */ curve(
   'cosineWithWarmup',
-  { numWarmupSteps: [steps], numTrainingSteps: [steps], numCycles: [atLeast0, 0.5], minLrRate: [fraction, 0] },
+  { numWarmupSteps: [integer], numTrainingSteps: [integer], numCycles: [atLeast0, 0.5], minLrRate: [fraction, 0] },
   ({ numWarmupSteps: warmup, numTrainingSteps: training, numCycles: cycles, minLrRate: least }) =>
     (t) => {
       if (t < warmup) return rising(t, warmup);
@@ -202,7 +202,7 @@ export const cosineWithWarmup: CurveKind<CosineWithWarmupOptions> = /* @__PURE__
  */
 export const cosineWithHardRestarts: CurveKind<CosineWithHardRestartsOptions> = /* @__PURE__ */ curve(
   'cosineWithHardRestarts',
-  { numWarmupSteps: [steps], numTrainingSteps: [steps], numCycles: [atLeast0, 1] },
+  { numWarmupSteps: [integer], numTrainingSteps: [integer], numCycles: [atLeast0, 1] },
   ({ numWarmupSteps: warmup, numTrainingSteps: training, numCycles: cycles }) =>
     (t) => {
       if (t < warmup) return rising(t, warmup);
@@ -229,8 +229,8 @@ export const cosineWithHardRestarts: CurveKind<CosineWithHardRestartsOptions> = 
 export const cosineWarmupWithMinLr: CurveKind<CosineWarmupWithMinLrOptions> = /* @__PURE__ */ curve(
   'cosineWarmupWithMinLr',
   {
-    numWarmupSteps: [steps],
-    numTrainingSteps: [steps],
+    numWarmupSteps: [integer],
+    numTrainingSteps: [integer],
     numCycles: [atLeast0, 0.5],
     minLrRate: [fraction],
     warmupLrRate: [fractionOrNull, null],
@@ -265,8 +265,8 @@ export const cosineWarmupWithMinLr: CurveKind<CosineWarmupWithMinLrOptions> = /*
 export const polynomialDecayWithWarmup: CurveKind<PolynomialDecayWithWarmupOptions> = /* @__PURE__ */ curve(
   'polynomialDecayWithWarmup',
   {
-    numWarmupSteps: [steps],
-    numTrainingSteps: [steps],
+    numWarmupSteps: [integer],
+    numTrainingSteps: [integer],
     lrInit: [above0],
     lrEnd: [atLeast0, 1e-7],
     power: [atLeast0, 1],
@@ -301,7 +301,7 @@ export const polynomialDecayWithWarmup: CurveKind<PolynomialDecayWithWarmupOptio
  */
 export const inverseSqrt: CurveKind<InverseSqrtOptions> = /* @__PURE__ */ curve(
   'inverseSqrt',
-  { numWarmupSteps: [steps], timescale: [someStepsOrNull, null] },
+  { numWarmupSteps: [integer], timescale: [someStepsOrNull, null] },
   ({ numWarmupSteps: warmup, timescale }) => {
     const scale = timescale ?? (warmup === 0 ? 10_000 : warmup);
     const shift = scale - warmup;
@@ -332,9 +332,9 @@ export const inverseSqrt: CurveKind<InverseSqrtOptions> = /* @__PURE__ */ curve(
 export const warmupStableDecay: CurveKind<WarmupStableDecayOptions> = /* @__PURE__ */ curve(
   'warmupStableDecay',
   {
-    numWarmupSteps: [steps],
-    numStableSteps: [steps],
-    numDecaySteps: [steps],
+    numWarmupSteps: [integer],
+    numStableSteps: [integer],
+    numDecaySteps: [integer],
     warmupType: [shape, 'linear'],
     decayType: [shape, 'cosine'],
     minLrRatio: [fraction, 0],

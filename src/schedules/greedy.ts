@@ -7,6 +7,7 @@ import { boolean, integer, number, options, record, show } from '../core/check.t
 import type { StateValue } from '../core/dtype.ts';
 import { checkKeys, own } from '../core/state-dict.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
+import { atLeast0 } from './curve.ts';
 import {
   type Comparison,
   checkBounds,
@@ -25,7 +26,6 @@ import {
   factory,
   LRScheduler,
   numbers,
-  rate,
   type ScheduleFactory,
   scheduledLr,
 } from './scheduler.ts';
@@ -172,7 +172,7 @@ export class GreedyLR extends LRScheduler {
    * @throws TypeError or RangeError when an option is unknown or out of range, or the optimizer is a relative-step Adafactor.
    */
   constructor(optimizer: Optimizer, o: GreedyLROptions = {}) {
-    const [where, all] = called('GreedyLR', o);
+    const [where, all] = called(new.target, o);
     const lrs = checkOptimizer(where, optimizer, all).paramGroups.map((group, i) => scheduledLr(where, group, i));
     const given = options(where, all, OPTIONS);
     const label = (key: string): string => `${where}: ${key}`;
@@ -228,7 +228,7 @@ export class GreedyLR extends LRScheduler {
         `${where}: the optimizer has ${groups.length} groups, but had ${state.minLrs.length} when this scheduler was made; make a new one`,
       );
     }
-    const lrs = groups.map((group, i) => rate(`${where}: lr of group ${i}`, group.lr));
+    const lrs = groups.map((group, i) => atLeast0(`${where}: lr of group ${i}`, group.lr));
 
     if (state.average !== null) current = state.average.add(current);
     this.epoch++;
@@ -344,8 +344,8 @@ export class GreedyLR extends LRScheduler {
     const state: Greedy = {
       ...saved.comparison(),
       factor: number(label('factor'), saved.get('factor'), { above: 0, below: 1 }),
-      minLrs: numbers(label('min_lrs'), saved.get('min_lrs'), groups, rate),
-      maxLrs: numbers(label('max_lrs'), saved.get('max_lrs'), groups, rate),
+      minLrs: numbers(label('min_lrs'), saved.get('min_lrs'), groups, atLeast0),
+      maxLrs: numbers(label('max_lrs'), saved.get('max_lrs'), groups, atLeast0),
       patience: saved.count('patience'),
       cooldown: saved.count('cooldown'),
       warmup: saved.count('warmup'),
@@ -365,8 +365,8 @@ export class GreedyLR extends LRScheduler {
     };
     checkOrder(label('min_lrs'), state.minLrs, state.maxLrs);
     const epoch = saved.count('last_epoch');
-    const lastLrs = numbers(label('_last_lr'), saved.get('_last_lr'), groups, rate);
-    const bases = Object.freeze(numbers(label('_init_lrs'), saved.get('_init_lrs'), groups, rate));
+    const lastLrs = numbers(label('_last_lr'), saved.get('_last_lr'), groups, atLeast0);
+    const bases = Object.freeze(numbers(label('_init_lrs'), saved.get('_init_lrs'), groups, atLeast0));
     return () => {
       this.#state = state;
       this.epoch = epoch;

@@ -3,7 +3,7 @@
  */
 import { integer, number, oneOf, show } from '../core/check.ts';
 import { own } from '../core/state-dict.ts';
-import { rate } from './scheduler.ts';
+import { atLeast0 } from './curve.ts';
 
 /** Whether a smaller or a larger metric is better. */
 export type MetricMode = 'min' | 'max';
@@ -60,13 +60,13 @@ export function checkComparison(
 
 /** One bound for all groups, or an array with one per group. */
 export function checkBounds(label: string, value: unknown, groups: number): number[] {
-  if (!Array.isArray(value)) return new Array<number>(groups).fill(rate(label, value));
+  if (!Array.isArray(value)) return new Array<number>(groups).fill(atLeast0(label, value));
   if (value.length !== groups) {
     throw new RangeError(
       `${label} must be a number, or an array with one per group (the optimizer has ${groups}), got ${value.length}`,
     );
   }
-  return value.map((bound, i) => rate(`${label}[${i}]`, bound));
+  return value.map((bound, i) => atLeast0(`${label}[${i}]`, bound));
 }
 
 /** Reads the keys of a saved state: the check of each is given its label. */

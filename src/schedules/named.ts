@@ -104,12 +104,6 @@ export type WarmupStableDecayScheduleOptions = Omit<WarmupStableDecayOptions, 'n
 export class ConstantSchedule extends CurveSchedule<ConstantScheduleOptions> {
   static override readonly kind: ScheduleKind = { name: 'ConstantSchedule', curve: constant };
 
-  /**
-   * @param optimizer - Its groups' learning rates are the initial ones.
-   * @param o - `lastEpoch`, to go on in the middle of a run.
-   * @throws TypeError or RangeError when an option is unknown or out of range, or {@link LambdaLR} refuses the
-   * optimizer.
-   */
   constructor(optimizer: Optimizer, o: ConstantScheduleOptions = {}) {
     super(optimizer, o);
   }
@@ -162,8 +156,7 @@ export const getLinearScheduleWithWarmup: ScheduleFactory<typeof LinearScheduleW
 export class CosineScheduleWithWarmup extends CurveSchedule<CosineScheduleWithWarmupOptions> {
   static override readonly kind: ScheduleKind = {
     name: 'CosineScheduleWithWarmup',
-    curve: cosineWithWarmup,
-    adapter: withoutMinLr,
+    curve: /* @__PURE__ */ withoutMinLr(cosineWithWarmup),
   };
 }
 
@@ -199,8 +192,7 @@ export const getCosineWithHardRestartsScheduleWithWarmup: ScheduleFactory<
 export class PolynomialDecayScheduleWithWarmup extends CurveSchedule<PolynomialDecayScheduleOptions> {
   static override readonly kind: ScheduleKind = {
     name: 'PolynomialDecayScheduleWithWarmup',
-    curve: polynomialDecayWithWarmup,
-    adapter: lrInitOfOptimizer,
+    curve: /* @__PURE__ */ lrInitOfOptimizer(polynomialDecayWithWarmup),
   };
 }
 
@@ -231,8 +223,7 @@ export const getInverseSqrtSchedule: ScheduleFactory<typeof InverseSqrtSchedule>
 export class CosineWithMinLrScheduleWithWarmup extends CurveSchedule<CosineWithMinLrScheduleOptions> {
   static override readonly kind: ScheduleKind = {
     name: 'CosineWithMinLrScheduleWithWarmup',
-    curve: cosineWithWarmup,
-    adapter: minLrOrRate,
+    curve: /* @__PURE__ */ minLrOrRate(cosineWithWarmup),
   };
 }
 
@@ -248,8 +239,7 @@ export const getCosineWithMinLrScheduleWithWarmup: ScheduleFactory<typeof Cosine
 export class CosineWarmupWithMinLrSchedule extends CurveSchedule<CosineWarmupWithMinLrScheduleOptions> {
   static override readonly kind: ScheduleKind = {
     name: 'CosineWarmupWithMinLrSchedule',
-    curve: cosineWarmupWithMinLr,
-    adapter: minLrOrRate,
+    curve: /* @__PURE__ */ minLrOrRate(cosineWarmupWithMinLr),
   };
 }
 
@@ -269,8 +259,7 @@ export const getCosineWithMinLrScheduleWithWarmupLrRate: ScheduleFactory<typeof 
 export class WarmupStableDecaySchedule extends CurveSchedule<WarmupStableDecayScheduleOptions> {
   static override readonly kind: ScheduleKind = {
     name: 'WarmupStableDecaySchedule',
-    curve: warmupStableDecay,
-    adapter: stableOrTraining,
+    curve: /* @__PURE__ */ stableOrTraining(warmupStableDecay),
   };
 }
 

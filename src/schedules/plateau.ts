@@ -7,6 +7,7 @@ import { integer, number, options } from '../core/check.ts';
 import type { StateValue } from '../core/dtype.ts';
 import { checkKeys, own } from '../core/state-dict.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
+import { atLeast0 } from './curve.ts';
 import {
   type Comparison,
   checkBounds,
@@ -25,7 +26,6 @@ import {
   factory,
   LRScheduler,
   numbers,
-  rate,
   type ScheduleFactory,
   scheduledLr,
 } from './scheduler.ts';
@@ -109,7 +109,7 @@ export class ReduceLROnPlateau extends LRScheduler {
    * @throws TypeError or RangeError when an option is unknown or out of range, or the optimizer is a relative-step Adafactor.
    */
   constructor(optimizer: Optimizer, o: ReduceLROnPlateauOptions = {}) {
-    const [where, all] = called('ReduceLROnPlateau', o);
+    const [where, all] = called(new.target, o);
     const lrs = checkOptimizer(where, optimizer, all).paramGroups.map((group, i) => scheduledLr(where, group, i));
     const given = options(where, all, OPTIONS);
     const label = (key: string): string => `${where}: ${key}`;
@@ -143,7 +143,7 @@ export class ReduceLROnPlateau extends LRScheduler {
     const current = checkMetric(where, metric);
     this.#checkGroups(where);
     const groups = this.optimizer.paramGroups;
-    const lrs = groups.map((group, i) => rate(`${where}: lr of group ${i}`, group.lr));
+    const lrs = groups.map((group, i) => atLeast0(`${where}: lr of group ${i}`, group.lr));
     const state = this.#state;
     this.epoch++;
     if (isBetter(current, state.best, state)) {
@@ -215,15 +215,15 @@ export class ReduceLROnPlateau extends LRScheduler {
       patience: saved.count('patience'),
       cooldown: saved.count('cooldown'),
       eps: number(saved.label('eps'), saved.get('eps'), { min: 0 }),
-      defaultMinLr: defaultMinLr === null ? null : rate(saved.label('default_min_lr'), defaultMinLr),
-      minLrs: numbers(saved.label('min_lrs'), saved.get('min_lrs'), groups, rate),
+      defaultMinLr: defaultMinLr === null ? null : atLeast0(saved.label('default_min_lr'), defaultMinLr),
+      minLrs: numbers(saved.label('min_lrs'), saved.get('min_lrs'), groups, atLeast0),
       best: saved.metric('best'),
       cooldownCounter: saved.count('cooldown_counter'),
       numBadEpochs: saved.count('num_bad_epochs'),
     };
     saved.metric('mode_worse');
     const epoch = saved.count('last_epoch');
-    const lastLrs = numbers(saved.label('_last_lr'), saved.get('_last_lr'), groups, rate);
+    const lastLrs = numbers(saved.label('_last_lr'), saved.get('_last_lr'), groups, atLeast0);
     return () => {
       this.#state = state;
       this.epoch = epoch;

@@ -8,12 +8,12 @@
  *
  * @module
  */
-import { boolean, integer, number, options, record, show } from '../core/check.ts';
+import { integer, record, show } from '../core/check.ts';
 import type { StateValue } from '../core/dtype.ts';
 import { checkKeys, scalar } from '../core/state-dict.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
 import type { ParamGroup } from '../optimizers/param-group.ts';
-import type { Curve } from './curve.ts';
+import { atLeast0, type Curve, type CurveOptions, readOptions } from './curve.ts';
 
 /** Keys by which a state dict of another kind is recognised, and that kind's name. */
 const KINDS: Readonly<Record<string, string>> = {
@@ -50,11 +50,6 @@ export function numbers(
   return listOf(label, value, groups).map((item, i) => check(`${label}[${i}]`, scalar(`${label}[${i}]`, item)));
 }
 
-/** A learning rate: finite, at least 0. @internal */
-export function rate(label: string, value: unknown): number {
-  return number(label, value, { min: 0 });
-}
-
 /** A schedule's options together with what was called in place of its class. */
 class Called {
   readonly where: string;
@@ -71,9 +66,14 @@ export function calledAs<O>(where: string, o: unknown): O {
   return new Called(where, o) as O;
 }
 
-/** How messages begin, and the options: `name`, unless {@link calledAs} says otherwise. @internal */
-export function called(name: string, o: unknown): [where: string, o: unknown] {
-  return o instanceof Called ? [o.where, o.options] : [name, o];
+/** A schedule's class by its name, also where a bundler gave it a short one; a user's own class by that one's. */
+function nameOf(Schedule: { readonly name: string; readonly kind?: { readonly name: string } }): string {
+  return Object.hasOwn(Schedule, 'kind') ? Schedule.kind!.name : Schedule.name;
+}
+
+/** How messages begin, and the options: the class's name, unless {@link calledAs} says otherwise. @internal */
+export function called(Schedule: { readonly name: string }, o: unknown): [where: string, o: unknown] {
+  return o instanceof Called ? [o.where, o.options] : [nameOf(Schedule), o];
 }
 
 /** A class's factory: the same arguments, without `new`. */
@@ -96,7 +96,7 @@ export function factory<C extends new (optimizer: never, o: never) => LRSchedule
 /** Whether this has what a scheduler needs of an optimizer. @internal */
 export function isOptimizer(value: unknown): value is Optimizer {
   const given = value as Partial<Optimizer> | null | undefined;
-  return typeof given === 'object' && Array.isArray(given?.paramGroups) && typeof given.step === 'function';
+  return Array.isArray(given?.paramGroups) && typeof given.step === 'function';
 }
 
 /**
@@ -122,11 +122,11 @@ export function checkOptimizer(where: string, optimizer: unknown, second?: unkno
 export function scheduledLr(where: string, group: ParamGroup, index: number): number {
   if (group.relativeStep === true) {
     throw new RangeError(
-      `${where}: group ${index} has relativeStep: true, so Adafactor computes its own learning rate and a schedule would do nothing. ` +
-        'Use AdafactorSchedule, which reports it; or make the optimizer with { relativeStep: false, lr: 1e-3 }',
+      `${where}: Adafactor computes the learning rate of group ${index} itself. ` +
+        'Use AdafactorSchedule, or make the optimizer with { relativeStep: false, lr: 1e-3 }',
     );
   }
-  return rate(`${where}: lr of group ${index}`, group.lr);
+  return atLeast0(`${where}: lr of group ${index}`, group.lr);
 }
 
 /** Base of all schedulers. Use {@link LambdaLR} for a curve of your own. */
@@ -193,14 +193,9 @@ export abstract class LRScheduler {
    */
   abstract prepareLoad(stateDict: Record<string, StateValue> | StateValue): () => void;
 
-  /** How messages call this scheduler. @internal */
-  protected get label(): string {
-    return this.constructor.name;
-  }
-
   /** How messages call a method of this scheduler. @internal */
   protected at(method: string): string {
-    return `${this.label}.${method}`;
+    return `${nameOf(this.constructor)}.${method}`;
   }
 
   /** @internal */
@@ -230,7 +225,7 @@ export abstract class EpochScheduler extends LRScheduler {
     if (groups === this.bases.length) return;
     throw new RangeError(
       `${this.at('step')}: the optimizer has ${groups} groups, but had ${this.bases.length} when this scheduler was made. ` +
-        `Make a new one after addParamGroup: give the new group an initialLr, and pass { lastEpoch: ${this.epoch} } to go on from here`,
+        `Give the new group an initialLr and make a new scheduler with { lastEpoch: ${this.epoch} }`,
     );
   }
 
@@ -245,7 +240,7 @@ export abstract class EpochScheduler extends LRScheduler {
     const lrs = this.lrsAt(this.epoch + 1);
     if (this.stepCount === 1 && optimizer.stepCalls === 0) {
       console.warn(
-        `${this.at('step')}() was called before the optimizer's first step(): the learning rate of step ${this.epoch} is never used. ` +
+        `${this.at('step')}() before the optimizer's first step(): the learning rate of step ${this.epoch} is never used. ` +
           'Call optimizer.step() first, then scheduler.step().',
       );
     }
@@ -274,14 +269,13 @@ export abstract class EpochScheduler extends LRScheduler {
     const flags = ['_is_initial', '_get_lr_called_within_step', 'verbose'];
     checkKeys(where, dict, ['base_lrs', 'last_epoch', '_step_count', '_last_lr', 'lr_lambdas'], flags);
     const groups = this.optimizer.paramGroups.length;
-    const bases = Object.freeze(numbers(`${where}: base_lrs`, dict.base_lrs, groups, rate));
+    const bases = Object.freeze(numbers(`${where}: base_lrs`, dict.base_lrs, groups, atLeast0));
     const epoch = integer(`${where}: last_epoch`, dict.last_epoch);
     const stepCount = integer(`${where}: _step_count`, dict._step_count, { min: 1 });
     const lastLrs = this.checkLastLrs(`${where}: _last_lr`, dict._last_lr, groups);
     for (const [i, item] of listOf(`${where}: lr_lambdas`, dict.lr_lambdas, groups).entries()) {
       if (item !== null) record(`${where}: lr_lambdas[${i}]`, item);
     }
-    for (const key of flags) if (dict[key] !== undefined) boolean(`${where}: ${key}`, dict[key]);
     return () => {
       this.bases = bases;
       this.epoch = epoch;
@@ -292,7 +286,7 @@ export abstract class EpochScheduler extends LRScheduler {
 
   /** @internal */
   protected checkLastLrs(label: string, value: unknown, groups: number): number[] {
-    return numbers(label, value, groups, rate);
+    return numbers(label, value, groups, atLeast0);
   }
 }
 
@@ -304,6 +298,11 @@ export interface LastEpochOptions {
    */
   lastEpoch?: number;
 }
+
+/** The check and default of {@link LastEpochOptions}. @internal */
+export const LAST_EPOCH: CurveOptions<LastEpochOptions> = {
+  lastEpoch: [(label, value) => integer(label, value, { min: -1 }), -1],
+};
 
 /**
  * Attaches a curve to an optimizer: the learning rate of a group is its `initialLr` times the curve at the number of steps done.
@@ -331,17 +330,16 @@ export class LambdaLR extends EpochScheduler {
    * returns something else than a finite number of at least 0, or an `initialLr` is missing beside `lastEpoch`. Nothing has changed then.
    */
   constructor(optimizer: Optimizer, curve: Curve | readonly Curve[], o: LastEpochOptions = {}) {
-    const [where, all] = called(new.target.name, o);
+    const [where, all] = called(new.target, o);
     const groups = checkOptimizer(where, optimizer, curve).paramGroups;
-    const given = options(where, all, ['lastEpoch']);
-    const lastEpoch = integer(`${where}: lastEpoch`, given.lastEpoch === undefined ? -1 : given.lastEpoch, { min: -1 });
+    const { lastEpoch } = readOptions<LastEpochOptions>(where, LAST_EPOCH, all);
     const bases = groups.map((group, i) => {
       const lr = scheduledLr(where, group, i);
-      if (group.initialLr !== undefined) return rate(`${where}: initialLr of group ${i}`, group.initialLr);
+      if (group.initialLr !== undefined) return atLeast0(`${where}: initialLr of group ${i}`, group.initialLr);
       if (lastEpoch === -1) return lr;
       throw new RangeError(
-        `${where}: group ${i} has no initialLr, which lastEpoch: ${lastEpoch} needs. Load the optimizer's state dict first, or set ` +
-          `optimizer.paramGroups[${i}].initialLr; for a new run leave lastEpoch out`,
+        `${where}: lastEpoch: ${lastEpoch} needs an initialLr in group ${i}. ` +
+          `Load the optimizer's state dict first; for a new run leave lastEpoch out`,
       );
     });
     super(optimizer, lastEpoch + 1, bases, []);
@@ -367,7 +365,7 @@ export class LambdaLR extends EpochScheduler {
       const factor: unknown = this.#curves[i]!(step);
       if (typeof factor !== 'number' || !(factor >= 0 && factor < Number.POSITIVE_INFINITY)) {
         throw new RangeError(
-          `${this.label}: the curve of group ${i} must return a finite number of at least 0, got ${show(factor)} at step ${step}`,
+          `${nameOf(this.constructor)}: the curve of group ${i} must return a finite number of at least 0, got ${show(factor)} at step ${step}`,
         );
       }
       return base * factor;
@@ -381,18 +379,10 @@ export class LambdaLR extends EpochScheduler {
 }
 
 function checkCurves(where: string, curve: unknown, groups: number): Curve[] {
-  const several = Array.isArray(curve);
-  const curves: unknown[] = several ? curve : new Array(groups).fill(curve);
-  if (curves.length !== groups) {
-    throw new RangeError(
-      `${where}: curve must be one curve, or an array with one per group (the optimizer has ${groups}), got ${curves.length}`,
-    );
-  }
-  for (const [i, item] of curves.entries()) {
-    if (typeof item !== 'function') {
-      const name = several ? `curve[${i}]` : 'curve';
-      throw new TypeError(`${where}: ${name} must be a curve (a function from step to factor), got ${show(item)}`);
-    }
-  }
-  return curves as Curve[];
+  const curves: unknown[] = Array.isArray(curve) ? curve : new Array(groups).fill(curve);
+  if (curves.length === groups && curves.every((item) => typeof item === 'function')) return curves as Curve[];
+  throw new TypeError(
+    `${where}: curve must be a function from step to factor, or an array of them, one per group ` +
+      `(the optimizer has ${groups}), got ${show(curve)}`,
+  );
 }
