@@ -12,6 +12,7 @@ export * from './compose.ts';
 export type { Curve, CurveArguments, CurveKind } from './curve.ts';
 export { CurveSchedule } from './curve-schedule.ts';
 export * from './curves.ts';
+export * from './decays.ts';
 export { GreedyLR, type GreedyLROptions, getGreedySchedule } from './greedy.ts';
 export type { MetricMode, ThresholdMode } from './metric.ts';
 export * from './named.ts';
