@@ -212,7 +212,10 @@ describe('a state dict', () => {
     }
     const plateau = T.getScheduler('reduce_lr_on_plateau', optimizer());
     const saved = plateau.stateDict() as Record<string, unknown>;
-    for (const best of [Number.NaN, '1', null]) {
+    plateau.step(1);
+    const later = plateau.stateDict() as Record<string, unknown>;
+    expect(() => plateau.loadStateDict({ ...later, best: null } as never)).toThrow(/best is null: JSON has no/);
+    for (const best of [Number.NaN, '1']) {
       expect(() => plateau.loadStateDict({ ...saved, best } as never)).toThrow(/best must be a number/);
     }
   });

@@ -6,7 +6,8 @@
 import { options, show } from '../core/check.ts';
 import type { Adafactor } from '../optimizers/adafactor.ts';
 import { atLeast0 } from './curve.ts';
-import { called, checkOptimizer, EpochScheduler, factory, numbers, type ScheduleFactory } from './scheduler.ts';
+import { numbers } from './saved.ts';
+import { called, checkOptimizer, EpochScheduler, factory, type ScheduleFactory } from './scheduler.ts';
 
 /** Options of {@link AdafactorSchedule}. */
 export interface AdafactorScheduleOptions {

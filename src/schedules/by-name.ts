@@ -33,7 +33,7 @@ export interface NeededSpecialOptions<O> {
 /** For schedules without an end. */
 export interface UnusedTrainingSteps {
   /** Steps of the whole training: taken, and not looked at. */
-  numTrainingSteps?: number;
+  numTrainingSteps?: number | null;
 }
 
 /** The number of stable steps where no total is given. */
@@ -68,11 +68,11 @@ export type WithoutSteps<O> = O extends unknown ? Omit<O, 'numWarmupSteps' | 'nu
 /** What {@link getScheduler} takes with a name that is only known when the program runs; it is checked then. */
 export interface AnySchedulerOptions {
   /** Steps of warm-up; needed by all but `"constant"`, `"reduce_lr_on_plateau"` and `"greedy"`. */
-  numWarmupSteps?: number;
+  numWarmupSteps?: number | null;
   /** Steps of the whole training; needed by `"linear"`, `"polynomial"` and all cosines. */
-  numTrainingSteps?: number;
+  numTrainingSteps?: number | null;
   /** All other options of the schedule. */
-  schedulerSpecificKwargs?: Record<string, unknown>;
+  schedulerSpecificKwargs?: Record<string, unknown> | null;
 }
 
 /** The last argument of {@link getScheduler}: it can be left out where nothing is required. Of several names, any options. */

@@ -19,16 +19,8 @@ import {
   type ThresholdMode,
   worst,
 } from './metric.ts';
-import {
-  called,
-  checkOptimizer,
-  dictOfKind,
-  factory,
-  LRScheduler,
-  numbers,
-  type ScheduleFactory,
-  scheduledLr,
-} from './scheduler.ts';
+import { dictOfKind, savedNumber } from './saved.ts';
+import { called, checkOptimizer, factory, LRScheduler, type ScheduleFactory, scheduledLr } from './scheduler.ts';
 
 /** Options of {@link GreedyLR}; names and defaults are those of transformers. */
 export interface GreedyLROptions {
@@ -341,22 +333,23 @@ export class GreedyLR extends LRScheduler {
     const { label } = saved;
     const groups = this.optimizer.paramGroups.length;
     const windowSize = saved.count('window_size', 1);
+    const comparison = saved.comparison();
     const state: Greedy = {
-      ...saved.comparison(),
-      factor: number(label('factor'), saved.get('factor'), { above: 0, below: 1 }),
-      minLrs: numbers(label('min_lrs'), saved.get('min_lrs'), groups, atLeast0),
-      maxLrs: numbers(label('max_lrs'), saved.get('max_lrs'), groups, atLeast0),
+      ...comparison,
+      factor: saved.number('factor', { above: 0, below: 1 }),
+      minLrs: saved.numbers('min_lrs', groups),
+      maxLrs: saved.numbers('max_lrs', groups),
       patience: saved.count('patience'),
       cooldown: saved.count('cooldown'),
       warmup: saved.count('warmup'),
-      eps: number(label('eps'), saved.get('eps'), { min: 0 }),
+      eps: saved.number('eps', { min: 0 }),
       verbose: boolean(label('verbose'), saved.get('verbose')),
       windowSize,
       resetStartOriginal: saved.count('reset_start_original'),
       resetStart: saved.count('reset_start'),
       cooldownCounter: saved.count('cooldown_counter'),
       warmupCounter: saved.count('warmup_counter'),
-      best: saved.metric('best'),
+      best: saved.best(comparison.mode),
       numBadEpochs: saved.count('num_bad_epochs'),
       numGoodEpochs: saved.count('num_good_epochs'),
       average: boolean(label('smooth'), saved.get('smooth'))
@@ -365,8 +358,8 @@ export class GreedyLR extends LRScheduler {
     };
     checkOrder(label('min_lrs'), state.minLrs, state.maxLrs);
     const epoch = saved.count('last_epoch');
-    const lastLrs = numbers(label('_last_lr'), saved.get('_last_lr'), groups, atLeast0);
-    const bases = Object.freeze(numbers(label('_init_lrs'), saved.get('_init_lrs'), groups, atLeast0));
+    const lastLrs = saved.numbers('_last_lr', groups);
+    const bases = Object.freeze(saved.numbers('_init_lrs', groups));
     return () => {
       this.#state = state;
       this.epoch = epoch;
@@ -387,13 +380,19 @@ function checkOrder(label: string, minLrs: readonly number[], maxLrs: readonly n
 function readAverage(label: string, value: unknown, windowSize: number): StreamingAverage {
   const dict = record(label, value);
   checkKeys(label, dict, ['window_size', 'values', 'sum']);
-  const size = integer(`${label}.window_size`, own(dict, 'window_size'), { min: windowSize, max: windowSize });
+  const window = `${label}.window_size`;
+  const size = integer(window, savedNumber(window, own(dict, 'window_size')), { min: windowSize, max: windowSize });
   const values = own(dict, 'values');
   if (!Array.isArray(values) || values.length > size) {
-    throw new RangeError(`${label}.values must be an array of at most ${size} numbers, got ${show(values)}`);
+    throw new RangeError(`${label}.values must be an array of at most ${size} got ${show(values)}`);
   }
-  const numbersRead = values.map((item, i) => number(`${label}.values[${i}]`, item));
-  return new StreamingAverage(size, numbersRead, number(`${label}.sum`, own(dict, 'sum')));
+  const read = (key: string, value: unknown): number =>
+    number(`${label}.${key}`, savedNumber(`${label}.${key}`, value));
+  return new StreamingAverage(
+    size,
+    values.map((item, i) => read(`values[${i}]`, item)),
+    read('sum', own(dict, 'sum')),
+  );
 }
 
 /** {@link GreedyLR} as transformers `get_greedy_schedule` makes it. */

@@ -1,9 +1,10 @@
 /**
  * What the metric-driven schedulers share: when a metric counts as better, and reading the options and state they have in common.
  */
-import { integer, number, oneOf, show } from '../core/check.ts';
+import { type Limits, number, oneOf, show } from '../core/check.ts';
 import { own } from '../core/state-dict.ts';
 import { atLeast0 } from './curve.ts';
+import { numbers, savedCount, savedNumber } from './saved.ts';
 
 /** Whether a smaller or a larger metric is better. */
 export type MetricMode = 'min' | 'max';
@@ -87,19 +88,36 @@ export class Saved {
   }
 
   count(key: string, least = 0): number {
-    return integer(this.label(key), this.get(key), { min: least });
+    return savedCount(this.label(key), this.get(key), least);
   }
 
-  /** Any number but NaN: a metric may be infinite. */
-  metric(key: string): number {
+  number(key: string, limits: Limits = {}): number {
+    return number(this.label(key), savedNumber(this.label(key), this.get(key)), limits);
+  }
+
+  /** How many items a list has; at most `most`, or it is to be refused. */
+  length(key: string, most: number): number {
     const value = this.get(key);
-    if (typeof value !== 'number' || Number.isNaN(value)) {
-      throw new TypeError(`${this.label(key)} must be a number, got ${show(value)}`);
-    }
-    return value;
+    return Array.isArray(value) ? Math.min(value.length, most) : most;
+  }
+
+  numbers(key: string, groups: number): number[] {
+    return numbers(this.label(key), this.get(key), groups, atLeast0);
+  }
+
+  /**
+   * The best metric: any number but NaN, since a metric may be infinite. JSON makes null of the infinity that it is
+   * before the first step; later an infinity could have been of either sign.
+   */
+  best(mode: MetricMode): number {
+    const [label, value] = [this.label('best'), this.get('best')];
+    if (value === null && this.count('last_epoch') === 0) return worst(mode);
+    const best = savedNumber(label, value);
+    if (Number.isNaN(best)) throw new TypeError(`${label} must be a number, got NaN`);
+    return best;
   }
 
   comparison(): Comparison {
-    return checkComparison(this.label, this.get('mode'), this.get('threshold'), this.get('threshold_mode'));
+    return checkComparison(this.label, this.get('mode'), this.number('threshold'), this.get('threshold_mode'));
   }
 }

@@ -63,13 +63,13 @@ export type MinLrOption =
       /** Lowest learning rate where the group's is the optimizer's default `lr`; at most that. Other groups keep the ratio. */
       minLr: number;
       /** Not beside `minLr`. */
-      minLrRate?: never;
+      minLrRate?: null;
     }
   | {
       /** Lowest learning rate as a fraction of the initial one, from 0 to 1. */
       minLrRate: number;
       /** Not beside `minLrRate`. */
-      minLr?: never;
+      minLr?: null;
     };
 /** Options of {@link CosineWithMinLrScheduleWithWarmup}: exactly one of `minLr` and `minLrRate`. */
 export type CosineWithMinLrScheduleOptions = CosineScheduleWithWarmupOptions & MinLrOption;
@@ -83,13 +83,13 @@ export type StableStepsOption =
       /** Steps of the whole training; the stable part is what warm-up and decay leave of it. */
       numTrainingSteps: number;
       /** Steps of the stable part; goes before `numTrainingSteps`. */
-      numStableSteps?: number;
+      numStableSteps?: number | null;
     }
   | {
       /** Steps of the stable part. */
       numStableSteps: number;
       /** Not needed beside `numStableSteps`. */
-      numTrainingSteps?: never;
+      numTrainingSteps?: null;
     };
 /** Options of {@link WarmupStableDecaySchedule}: `numStableSteps` or `numTrainingSteps` is needed. */
 export type WarmupStableDecayScheduleOptions = Omit<WarmupStableDecayOptions, 'numStableSteps'> &

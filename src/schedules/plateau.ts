@@ -5,7 +5,7 @@
  */
 import { integer, number, options } from '../core/check.ts';
 import type { StateValue } from '../core/dtype.ts';
-import { checkKeys, own } from '../core/state-dict.ts';
+import { checkKeys } from '../core/state-dict.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
 import { atLeast0 } from './curve.ts';
 import {
@@ -19,16 +19,8 @@ import {
   type ThresholdMode,
   worst,
 } from './metric.ts';
-import {
-  called,
-  checkOptimizer,
-  dictOfKind,
-  factory,
-  LRScheduler,
-  numbers,
-  type ScheduleFactory,
-  scheduledLr,
-} from './scheduler.ts';
+import { dictOfKind } from './saved.ts';
+import { called, checkOptimizer, factory, LRScheduler, type ScheduleFactory, scheduledLr } from './scheduler.ts';
 
 /** Options of {@link ReduceLROnPlateau}; names and defaults are those of PyTorch. */
 export interface ReduceLROnPlateauOptions {
@@ -53,13 +45,11 @@ export interface ReduceLROnPlateauOptions {
 const OPTIONS = ['mode', 'factor', 'patience', 'threshold', 'thresholdMode', 'cooldown', 'minLr', 'eps'] as const;
 const KEYS = [
   'factor',
-  'default_min_lr',
   'min_lrs',
   'patience',
   'cooldown',
   'eps',
   'last_epoch',
-  '_last_lr',
   'mode_worse',
   'mode',
   'threshold',
@@ -171,10 +161,7 @@ export class ReduceLROnPlateau extends LRScheduler {
     const groups = this.optimizer.paramGroups;
     if (groups.length === state.minLrs.length) return;
     if (state.defaultMinLr === null) {
-      throw new RangeError(
-        `${where}: minLr has ${state.minLrs.length} items but the optimizer now has ${groups.length} groups; ` +
-          'make a new scheduler, or give one minLr for all groups',
-      );
+      throw new RangeError(`${where}: ${tooFewBounds(state.minLrs.length, groups.length)}`);
     }
     state.minLrs = groups.map(() => state.defaultMinLr ?? 0);
     this.lastLrs = groups.map((group, i) => this.lastLrs[i] ?? group.lr ?? 0);
@@ -205,31 +192,62 @@ export class ReduceLROnPlateau extends LRScheduler {
   override prepareLoad(stateDict: Record<string, StateValue> | StateValue): () => void {
     const where = 'ReduceLROnPlateau.loadStateDict';
     const dict = dictOfKind(where, stateDict, 'mode_worse');
-    checkKeys(where, dict, KEYS, ['verbose']);
+    checkKeys(where, dict, KEYS, ['default_min_lr', '_last_lr', 'verbose']);
     const saved = new Saved(where, dict);
-    const groups = this.optimizer.paramGroups.length;
-    const defaultMinLr = own(dict, 'default_min_lr');
+    const comparison = saved.comparison();
     const state: Plateau = {
-      ...saved.comparison(),
-      factor: number(saved.label('factor'), saved.get('factor'), { min: 0, below: 1 }),
+      ...comparison,
+      ...this.#savedBounds(where, saved),
+      factor: saved.number('factor', { min: 0, below: 1 }),
       patience: saved.count('patience'),
       cooldown: saved.count('cooldown'),
-      eps: number(saved.label('eps'), saved.get('eps'), { min: 0 }),
-      defaultMinLr: defaultMinLr === null ? null : atLeast0(saved.label('default_min_lr'), defaultMinLr),
-      minLrs: numbers(saved.label('min_lrs'), saved.get('min_lrs'), groups, atLeast0),
-      best: saved.metric('best'),
+      eps: saved.number('eps', { min: 0 }),
+      best: saved.best(comparison.mode),
       cooldownCounter: saved.count('cooldown_counter'),
       numBadEpochs: saved.count('num_bad_epochs'),
     };
-    saved.metric('mode_worse');
     const epoch = saved.count('last_epoch');
-    const lastLrs = numbers(saved.label('_last_lr'), saved.get('_last_lr'), groups, atLeast0);
+    const lastLrs = this.#savedLastLrs(saved);
     return () => {
       this.#state = state;
       this.epoch = epoch;
       this.restoreLrs(lastLrs);
     };
   }
+
+  /**
+   * The bounds. PyTorch before 2.6 does not save the common one: newer releases then keep that of construction, and so
+   * does this. There may be fewer than groups, when one was added after the last reduction: the next one gives all
+   * groups the common bound.
+   */
+  #savedBounds(where: string, saved: Saved): Pick<Plateau, 'defaultMinLr' | 'minLrs'> {
+    const groups = this.optimizer.paramGroups.length;
+    const given = saved.get('default_min_lr');
+    let { defaultMinLr } = this.#state;
+    if (given !== undefined) defaultMinLr = given === null ? null : saved.number('default_min_lr', { min: 0 });
+    const count = saved.length('min_lrs', groups);
+    const minLrs = saved.numbers('min_lrs', count);
+    if (count === groups) return { defaultMinLr, minLrs };
+    if (defaultMinLr === null) throw new RangeError(`${where}: ${tooFewBounds(count, groups)}`);
+    return { defaultMinLr, minLrs: new Array<number>(groups).fill(defaultMinLr) };
+  }
+
+  /** PyTorch 2.0 has none before the first step. */
+  #savedLastLrs(saved: Saved): readonly number[] {
+    const groups = this.optimizer.paramGroups;
+    if (saved.get('_last_lr') === undefined) return this.lastLrs;
+    // As few as the bounds, where a group was added after the last step.
+    const count = saved.length('_last_lr', groups.length);
+    const lrs = saved.numbers('_last_lr', count === saved.length('min_lrs', groups.length) ? count : groups.length);
+    return groups.map((group, i) => lrs[i] ?? group.lr ?? 0);
+  }
+}
+
+function tooFewBounds(bounds: number, groups: number): string {
+  return (
+    `minLr has ${bounds} items but the optimizer now has ${groups} groups; ` +
+    'make a new scheduler, or give one minLr for all groups'
+  );
 }
 
 /** {@link ReduceLROnPlateau} as transformers `get_reduce_on_plateau_schedule` makes it. */

@@ -8,56 +8,20 @@
  *
  * @module
  */
-import { integer, record, show } from '../core/check.ts';
+import { integer, show } from '../core/check.ts';
 import type { StateValue } from '../core/dtype.ts';
-import { checkKeys, scalar } from '../core/state-dict.ts';
+import { checkKeys } from '../core/state-dict.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
 import type { ParamGroup } from '../optimizers/param-group.ts';
 import { atLeast0, type Curve, type CurveOptions, readOptions } from './curve.ts';
-
-/** Keys by which a state dict of another kind is recognised, and that kind's name. */
-const KINDS: Readonly<Record<string, string>> = {
-  param_groups: 'an optimizer',
-  gradients: 'a GradientAccumulator',
-  mode_worse: 'ReduceLROnPlateau',
-  _init_lrs: 'GreedyLR',
-  lr_lambdas: 'a LambdaLR schedule',
-};
-
-/** The state dict as a record; one of another kind is refused by name. `key` is the one that tells this kind. @internal */
-export function dictOfKind(where: string, stateDict: unknown, key: string): Record<string, unknown> {
-  const dict = record(`${where}: the state dict`, stateDict);
-  const other = Object.keys(KINDS).find((candidate) => Object.hasOwn(dict, candidate)) ?? key;
-  if (other === key) return dict;
-  throw new RangeError(`${where}: this is the state dict of ${KINDS[other]}; load it into one of that kind`);
-}
-
-/** An array with one item per group. */
-function listOf(label: string, value: unknown, groups: number): unknown[] {
-  if (Array.isArray(value) && value.length === groups) return value;
-  throw new TypeError(
-    `${label} must be an array of ${groups} items, one per group of the optimizer, got ${show(value)}`,
-  );
-}
-
-/** One number per group, also where PyTorch has 0-d tensors; `check` is applied to each. @internal */
-export function numbers(
-  label: string,
-  value: unknown,
-  groups: number,
-  check: (label: string, value: number) => number,
-): number[] {
-  return listOf(label, value, groups).map((item, i) => check(`${label}[${i}]`, scalar(`${label}[${i}]`, item)));
-}
+import { dictOfKind, listOf, numbers, savedCount } from './saved.ts';
 
 /** A schedule's options together with what was called in place of its class. */
 class Called {
-  readonly where: string;
-  readonly options: unknown;
+  readonly as: [where: string, o: unknown];
 
   constructor(where: string, o: unknown) {
-    this.where = where;
-    this.options = o;
+    this.as = [where, o];
   }
 }
 
@@ -73,7 +37,7 @@ function nameOf(Schedule: { readonly name: string; readonly kind?: { readonly na
 
 /** How messages begin, and the options: the class's name, unless {@link calledAs} says otherwise. @internal */
 export function called(Schedule: { readonly name: string }, o: unknown): [where: string, o: unknown] {
-  return o instanceof Called ? [o.where, o.options] : [nameOf(Schedule), o];
+  return o instanceof Called ? o.as : [nameOf(Schedule), o];
 }
 
 /** A class's factory: the same arguments, without `new`. */
@@ -107,10 +71,13 @@ export function isOptimizer(value: unknown): value is Optimizer {
  */
 export function checkOptimizer(where: string, optimizer: unknown, second?: unknown): Optimizer {
   if (isOptimizer(optimizer)) return optimizer;
-  if (isOptimizer(second)) {
-    throw new TypeError(`${where}: the optimizer comes first, then the options; the two arguments are swapped`);
-  }
-  throw new TypeError(`${where}: optimizer must be an Optimizer such as new AdamW(params), got ${show(optimizer)}`);
+  throw new TypeError(
+    `${where}: ${
+      isOptimizer(second)
+        ? 'the optimizer comes first, then the options; the two arguments are swapped'
+        : `optimizer must be an Optimizer such as new AdamW(params), got ${show(optimizer)}`
+    }`,
+  );
 }
 
 /**
@@ -166,8 +133,9 @@ export abstract class LRScheduler {
   /**
    * Sets the learning rates of the next step. Call it after `optimizer.step()`.
    *
-   * @param metric - What is watched, such as the validation loss: needed by {@link ReduceLROnPlateau} and {@link GreedyLR}, which refuse NaN; not
-   * looked at by the others.
+   * @param metric - What is watched, such as the validation loss: needed by {@link ReduceLROnPlateau} and
+   * {@link GreedyLR}, which refuse NaN. The others take none: they go on by one step all the same and say so once, on
+   * the console. (PyTorch's `step(epoch)` would jump there; here `lastEpoch` at construction does.)
    */
   abstract step(metric?: number): void;
 
@@ -212,6 +180,7 @@ export abstract class LRScheduler {
 export abstract class EpochScheduler extends LRScheduler {
   /** Calls of `step`, construction included. @internal */
   protected stepCount = 1;
+  #toldOfArgument = false;
 
   /** The learning rates of a step; writes nothing. @internal */
   protected abstract lrsAt(step: number): number[];
@@ -234,10 +203,18 @@ export abstract class EpochScheduler extends LRScheduler {
     return null;
   }
 
-  override step(_metric?: number): void {
+  override step(metric?: number): void {
     const { optimizer } = this;
     this.checkGroups();
     const lrs = this.lrsAt(this.epoch + 1);
+    // null is Python's None.
+    if ((metric ?? null) !== null && !this.#toldOfArgument) {
+      this.#toldOfArgument = true;
+      console.warn(
+        `${this.at('step')}() takes no argument, got ${show(metric)}: it goes on by one step, to ${this.epoch + 1}. ` +
+          'To jump, make a new scheduler with { lastEpoch }.',
+      );
+    }
     if (this.stepCount === 1 && optimizer.stepCalls === 0) {
       console.warn(
         `${this.at('step')}() before the optimizer's first step(): the learning rate of step ${this.epoch} is never used. ` +
@@ -270,12 +247,10 @@ export abstract class EpochScheduler extends LRScheduler {
     checkKeys(where, dict, ['base_lrs', 'last_epoch', '_step_count', '_last_lr', 'lr_lambdas'], flags);
     const groups = this.optimizer.paramGroups.length;
     const bases = Object.freeze(numbers(`${where}: base_lrs`, dict.base_lrs, groups, atLeast0));
-    const epoch = integer(`${where}: last_epoch`, dict.last_epoch);
-    const stepCount = integer(`${where}: _step_count`, dict._step_count, { min: 1 });
+    const epoch = savedCount(`${where}: last_epoch`, dict.last_epoch);
+    const stepCount = savedCount(`${where}: _step_count`, dict._step_count, 1);
     const lastLrs = this.checkLastLrs(`${where}: _last_lr`, dict._last_lr, groups);
-    for (const [i, item] of listOf(`${where}: lr_lambdas`, dict.lr_lambdas, groups).entries()) {
-      if (item !== null) record(`${where}: lr_lambdas[${i}]`, item);
-    }
+    listOf(`${where}: lr_lambdas`, dict.lr_lambdas, groups);
     return () => {
       this.bases = bases;
       this.epoch = epoch;
