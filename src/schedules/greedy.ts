@@ -384,7 +384,7 @@ function readAverage(label: string, value: unknown, windowSize: number): Streami
   const size = integer(window, savedNumber(window, own(dict, 'window_size')), { min: windowSize, max: windowSize });
   const values = own(dict, 'values');
   if (!Array.isArray(values) || values.length > size) {
-    throw new RangeError(`${label}.values must be an array of at most ${size} got ${show(values)}`);
+    throw new RangeError(`${label}.values must be an array of at most ${size} numbers, got ${show(values)}`);
   }
   const read = (key: string, value: unknown): number =>
     number(`${label}.${key}`, savedNumber(`${label}.${key}`, value));
