@@ -1,6 +1,6 @@
 /**
- * Inputs and numbers of PyTorch's and transformers' own scheduler tests (pytorch 2.13 test/optim/test_lrscheduler.py,
- * transformers 5.24 tests/optimization/test_optimization.py), each beside its test's name. docs/schedules.md says which
+ * Inputs and numbers of PyTorch's and transformers' own scheduler tests (pytorch test/optim/test_lrscheduler.py,
+ * transformers tests/optimization/test_optimization.py), each beside its test's name. docs/schedules.md says which
  * are not here and why.
  */
 import * as T from 'tensorless';

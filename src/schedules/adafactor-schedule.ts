@@ -16,14 +16,16 @@ export interface AdafactorScheduleOptions {
 }
 
 /**
- * Reports the learning rates that {@link Adafactor} computes itself, for logging and for training loops that want a scheduler: per group the
- * `effectiveLr` of its first parameter that was updated, and `initialLr` before the first step. It steers nothing.
+ * Reports the learning rates that {@link Adafactor} computes itself, for logging and for training
+ * loops that want a scheduler: per group the `effectiveLr` of its first parameter that was updated,
+ * and `initialLr` before the first step. It steers nothing.
  *
- * A relative-step group's `lr`, which Adafactor does not look at, gets the reported value, as in transformers. The `lr` of a group with
- * `relativeStep: false` is left alone; there transformers' class would set it to `initialLr`, so that nothing is learned.
+ * A relative-step group's `lr`, which Adafactor does not look at, gets the reported value, as in
+ * transformers. The `lr` of a group with `relativeStep: false` is left alone; there transformers'
+ * class would set it to `initialLr`, so that nothing is learned.
  *
- * Source: transformers `AdafactorSchedule`, which reports `initial_lr` again while the gradients are cleared; this one does not look at
- * gradients.
+ * Source: transformers `AdafactorSchedule`, which reports `initial_lr` again while the gradients
+ * are cleared; this one does not look at gradients.
  *
  * @example
  * ```ts
@@ -42,7 +44,8 @@ export class AdafactorSchedule extends EpochScheduler {
   /**
    * @param optimizer - The Adafactor.
    * @param o - See {@link AdafactorScheduleOptions}.
-   * @throws TypeError or RangeError when the optimizer is not an Adafactor, or an option does not fit.
+   * @throws TypeError or RangeError when the optimizer is not an Adafactor, or an option does not
+   * fit.
    */
   constructor(optimizer: Adafactor, o: AdafactorScheduleOptions = {}) {
     const [where, all] = called(new.target, o);
@@ -71,7 +74,10 @@ export class AdafactorSchedule extends EpochScheduler {
     });
   }
 
-  /** A NaN, from weights that are NaN, is reported but not written: the optimizer would refuse to go on with it. @internal */
+  /**
+   * A NaN, from weights that are NaN, is reported but not written: the optimizer would refuse to go
+   * on with it. @internal
+   */
   protected override write(lrs: readonly number[]): void {
     for (const [i, group] of this.optimizer.paramGroups.entries()) {
       const lr = lrs[i]!;

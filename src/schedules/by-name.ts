@@ -1,6 +1,6 @@
 /**
- * Any schedule by its name, for training loops that take the name from a configuration. Importing this brings all schedules along;
- * a bundle with one schedule is smaller with its class.
+ * Any schedule by its name, for training loops that take the name from a configuration. Importing
+ * this brings all schedules along; a bundle with one schedule is smaller with its class.
  *
  * @module
  */
@@ -45,11 +45,17 @@ export interface NeededStableSteps {
 /** A number of steps that {@link getScheduler} takes beside the other options. */
 export type StepCount = 'numWarmupSteps' | 'numTrainingSteps';
 
-/** The step counts that are among a schedule's options; the number of training steps with every schedule. */
+/**
+ * The step counts that are among a schedule's options; the number of training steps with every
+ * schedule.
+ */
 export type StepCounts<O> = Pick<O, keyof O & StepCount> &
   ('numTrainingSteps' extends keyof O ? unknown : UnusedTrainingSteps);
 
-/** A schedule's options as {@link getScheduler} takes them: the step counts, and all others together. */
+/**
+ * A schedule's options as {@link getScheduler} takes them: the step counts, and all others
+ * together.
+ */
 export type ByName<O> = O extends unknown
   ? StepCounts<O> &
       (Record<never, never> extends WithoutSteps<O>
@@ -57,7 +63,10 @@ export type ByName<O> = O extends unknown
         : NeededSpecialOptions<WithoutSteps<O>>)
   : never;
 
-/** What {@link getScheduler} takes with every name: the step counts, and all other options of the schedule. */
+/**
+ * What {@link getScheduler} takes with every name: the step counts, and all other options of the
+ * schedule.
+ */
 export type SchedulerOptions = {
   [N in SchedulerName]: ByName<NonNullable<ConstructorParameters<(typeof classes)[N]>[1]>>;
 };
@@ -65,7 +74,10 @@ export type SchedulerOptions = {
 /** The options but the step counts; of a union, those of every member. */
 export type WithoutSteps<O> = O extends unknown ? Omit<O, 'numWarmupSteps' | 'numTrainingSteps'> : never;
 
-/** What {@link getScheduler} takes with a name that is only known when the program runs; it is checked then. */
+/**
+ * What {@link getScheduler} takes with a name that is only known when the program runs; it is
+ * checked then.
+ */
 export interface AnySchedulerOptions {
   /** Steps of warm-up; needed by all but `"constant"`, `"reduce_lr_on_plateau"` and `"greedy"`. */
   numWarmupSteps?: number | null;
@@ -75,7 +87,10 @@ export interface AnySchedulerOptions {
   schedulerSpecificKwargs?: Record<string, unknown> | null;
 }
 
-/** The last argument of {@link getScheduler}: it can be left out where nothing is required. Of several names, any options. */
+/**
+ * The last argument of {@link getScheduler}: it can be left out where nothing is required. Of
+ * several names, any options.
+ */
 export type SchedulerArguments<N extends SchedulerName, Each extends SchedulerName = N> = Each extends unknown
   ? [N] extends [Each]
     ? Record<never, never> extends SchedulerOptions[Each]
@@ -89,7 +104,10 @@ export type SchedulerKey<N extends SchedulerName> = N extends 'reduce_lr_on_plat
   ? 'REDUCE_ON_PLATEAU'
   : Uppercase<N>;
 
-/** The names under the keys of transformers' enumeration: `SchedulerType.LINEAR` is `"linear"`, and so on. */
+/**
+ * The names under the keys of transformers' enumeration: `SchedulerType.LINEAR` is `"linear"`, and
+ * so on.
+ */
 export const SchedulerType: Readonly<Record<string, SchedulerName>> & {
   readonly [N in SchedulerName as SchedulerKey<N>]: N;
 } = /* @__PURE__ */ Object.freeze({
@@ -108,15 +126,18 @@ export const SchedulerType: Readonly<Record<string, SchedulerName>> & {
 });
 
 /**
- * The schedule of a name, with its options checked against the name at compile time. A name that is only known when the program runs
- * (a `SchedulerName`) takes {@link AnySchedulerOptions}.
+ * The schedule of a name, with its options checked against the name at compile time. A name that is
+ * only known when the program runs (a `SchedulerName`) takes {@link AnySchedulerOptions}.
  *
- * As in transformers the step counts may be given to any schedule; one that has no warm-up says so with a warning.
+ * As in transformers the step counts may be given to any schedule; one that has no warm-up says so
+ * with a warning.
  *
  * @param name - As in transformers' `lr_scheduler_type`.
  * @param optimizer - As for the schedule's class.
- * @param rest - The step counts, and the schedule's other options (in camelCase) as `schedulerSpecificKwargs`.
- * @throws TypeError or RangeError when the name or an option is unknown, one is missing or out of range, or the schedule refuses the optimizer.
+ * @param rest - The step counts, and the schedule's other options (in camelCase) as
+ * `schedulerSpecificKwargs`.
+ * @throws TypeError or RangeError when the name or an option is unknown, one is missing or out of
+ * range, or the schedule refuses the optimizer.
  *
  * Source: transformers `get_scheduler`.
  *
@@ -138,7 +159,7 @@ export function getScheduler<const N extends SchedulerName>(
   const type = oneOf('getScheduler: name', name, Object.values(SchedulerType)) as N;
   const where = `getScheduler(${show(type)})`;
   checkOptimizer(where, optimizer, rest[0]);
-  // biome-ignore lint/performance/noDynamicNamespaceImportAccess: the name decides, so all come along
+  // biome-ignore lint/performance/noDynamicNamespaceImportAccess: the name says which one
   const Schedule: new (optimizer: Optimizer, o: never) => LRScheduler = classes[type];
   // A schedule without a curve knows no step counts.
   const known = (Schedule as { kind?: ScheduleKind }).kind?.curve.options ?? {};

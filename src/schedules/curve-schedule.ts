@@ -1,6 +1,6 @@
 /**
- * The schedule of a curve as a class: it takes the curve's options beside the optimizer, under the names
- * that the curve carries. `named.ts` lists the classes.
+ * The schedule of a curve as a class: it takes the curve's options beside the optimizer, under the
+ * names that the curve carries. `named.ts` lists the classes.
  *
  * @module
  */
@@ -39,10 +39,11 @@ export interface ScheduleKind {
 }
 
 /**
- * Base of the schedules that are a curve with options: `new LinearScheduleWithWarmup(optimizer, o)` is
- * `new LambdaLR(optimizer, linearWithWarmup(o))`, and messages bear the schedule's name. The groups' learning
- * rates are the initial ones. Options are those of the curve, and `lastEpoch`; one that is unknown, missing or
- * out of range is refused with a TypeError or RangeError, and so is an optimizer that {@link LambdaLR} refuses.
+ * Base of the schedules that are a curve with options: `new LinearScheduleWithWarmup(optimizer, o)`
+ * is `new LambdaLR(optimizer, linearWithWarmup(o))`, and messages bear the schedule's name. The
+ * groups' learning rates are the initial ones. Options are those of the curve, and `lastEpoch`; one
+ * that is unknown, missing or out of range is refused with a TypeError or RangeError, and so is an
+ * optimizer that {@link LambdaLR} refuses.
  */
 export abstract class CurveSchedule<O extends object> extends LambdaLR {
   /** @internal */
@@ -121,7 +122,8 @@ export function stableOrTraining(curve: CurveKind<WarmupStableDecayOptions>): Sc
         return curve.of({ ...o, numStableSteps: stable }, where);
       }
       const { numWarmupSteps: warmup, numDecaySteps: decay } = o;
-      // Less than 0 where the other two parts are longer than the training: the curve goes on from there.
+      // Less than 0 where the other two parts are longer than the training: the curve goes on from
+      // there.
       const remaining = training - warmup - decay;
       if (stable !== null && stable !== remaining) {
         console.warn(

@@ -1,6 +1,6 @@
 /**
- * What a curve is, and how one is made: a table of options (check and default of each in one row) and
- * a function from the checked options to the factor of a step.
+ * What a curve is, and how one is made: a table of options (check and default of each in one row)
+ * and a function from the checked options to the factor of a step.
  *
  * @module
  */
@@ -12,7 +12,10 @@ export type Curve = (step: number) => number;
 /** Checks one option: `label` begins the message of its error. */
 export type OptionCheck<T> = (label: string, value: unknown) => T;
 
-/** One option of a curve: its check, and what stands for it when it is left out. Without a default it is needed. */
+/**
+ * One option of a curve: its check, and what stands for it when it is left out. Without a default
+ * it is needed.
+ */
 export type CurveOption<T> = readonly [check: OptionCheck<T>, fallback?: T];
 
 /** The options of a curve by name. */
@@ -24,7 +27,10 @@ export type CurveValues<O> = { readonly [K in keyof O]-?: Exclude<O[K], undefine
 /** The one argument of a curve: it may be left out where no option is needed. */
 export type CurveArguments<O> = Record<never, never> extends O ? [o?: O] : [o: O];
 
-/** A kind of curve: called with its options it makes a {@link Curve}, and it carries their names and defaults. */
+/**
+ * A kind of curve: called with its options it makes a {@link Curve}, and it carries their names and
+ * defaults.
+ */
 export interface CurveKind<O extends object> {
   (...o: CurveArguments<O>): Curve;
   /** Check and default of every option. @internal */
@@ -34,8 +40,8 @@ export interface CurveKind<O extends object> {
 }
 
 /**
- * A kind of curve. Refuses unknown options, checks the known ones, and lets only steps through to `of`.
- * Messages begin with `name`, or with what was called in its place.
+ * A kind of curve. Refuses unknown options, checks the known ones, and lets only steps through to
+ * `of`. Messages begin with `name`, or with what was called in its place.
  */
 export function curve<O extends object>(
   name: string,

@@ -1,9 +1,10 @@
 /**
- * The decays of `torch.optim.lr_scheduler` that are functions of the step, as curves. They have no class and no
- * name in transformers: `new LambdaLR(optimizer, step({ stepSize: 30 }))`.
+ * The decays of `torch.optim.lr_scheduler` that are functions of the step, as curves. They have no
+ * class and no name in transformers: `new LambdaLR(optimizer, step({ stepSize: 30 }))`.
  *
- * In PyTorch most of these multiply the learning rate of the step before; here each step is computed from the
- * initial one, which is the same but for rounding, and without its sum over many steps.
+ * In PyTorch most of these multiply the learning rate of the step before; here each step is
+ * computed from the initial one, which is the same but for rounding, and without its sum over many
+ * steps.
  *
  * Everything that is exported here is public.
  *
@@ -39,7 +40,10 @@ export interface ExponentialOptions {
 export interface CosineAnnealingOptions {
   /** Steps from the top to the bottom, at least 1: PyTorch's `T_max`. */
   tMax: number;
-  /** Lowest factor, from 0 to 1; default 0. PyTorch's `eta_min` is a learning rate: this times the initial one. */
+  /**
+   * Lowest factor, from 0 to 1; default 0. PyTorch's `eta_min` is a learning rate: this times the
+   * initial one.
+   */
   minLrRate?: number;
 }
 
@@ -58,7 +62,10 @@ export interface OneCycleOptions {
   divFactor?: number;
   /** The last factor is the first one / `finalDivFactor`; greater than 0, default 1e4. */
   finalDivFactor?: number;
-  /** Down to the first factor as fast as up, then to the last one. Default false: down to the last one at once. */
+  /**
+   * Down to the first factor as fast as up, then to the last one. Default false: down to the last
+   * one at once.
+   */
   threePhase?: boolean;
 }
 
@@ -91,7 +98,8 @@ function milestoneSteps(label: string, value: unknown): readonly number[] {
  *
  * `multiStep({ milestones: [2, 3], gamma: 0.5 })` gives 1, 1, 0.5, 0.25, 0.25, ...
  *
- * Source: `torch.optim.lr_scheduler.MultiStepLR`, which counts a repeated milestone as often as it stands there too.
+ * Source: `torch.optim.lr_scheduler.MultiStepLR`, which counts a repeated milestone as often as it
+ * stands there too.
  *
  * @throws TypeError or RangeError when an option is unknown, missing, or out of range.
  */
@@ -131,10 +139,11 @@ function anneal(strategy: AnnealStrategy, start: number, end: number, x: number)
  * - t \< T: m + (1 − m) · (1 + cos πt / T) / 2
  * - then: m
  *
- * It holds at its end. PyTorch's CosineAnnealingLR goes up again after `T_max`, as {@link cosineWithWarmup} does, of which
- * this is the half-wave without warm-up.
+ * It holds at its end. PyTorch's CosineAnnealingLR goes up again after `T_max`, as {@link
+ * cosineWithWarmup} does, of which this is the half-wave without warm-up.
  *
- * Source: `torch.optim.lr_scheduler.CosineAnnealingLR` up to `T_max`; Loshchilov & Hutter 2016, arXiv:1608.03983.
+ * Source: `torch.optim.lr_scheduler.CosineAnnealingLR` up to `T_max`; Loshchilov & Hutter 2016,
+ * arXiv:1608.03983.
  *
  * @throws TypeError or RangeError when an option is unknown, missing, or out of range.
  */
@@ -147,22 +156,26 @@ export const cosineAnnealing: CurveKind<CosineAnnealingOptions> = /* @__PURE__ *
 );
 
 /**
- * The 1cycle policy: up from 1 / `divFactor` to 1, then down to 1 / (`divFactor` · `finalDivFactor`), and constant from step
- * `totalSteps` − 1 on. The factor is relative to the top of the cycle: PyTorch's `max_lr` is the learning rate that the
- * optimizer is made with.
+ * The 1cycle policy: up from 1 / `divFactor` to 1, then down to 1 / (`divFactor` ·
+ * `finalDivFactor`), and constant from step `totalSteps` − 1 on. The factor is relative to the top
+ * of the cycle: PyTorch's `max_lr` is the learning rate that the optimizer is made with.
  *
- * With T = `totalSteps`, p = `pctStart`, s = 1 / `divFactor`, e = s / `finalDivFactor` the corners are
+ * With T = `totalSteps`, p = `pctStart`, s = 1 / `divFactor`, e = s / `finalDivFactor` the corners
+ * are
  *
  * - s at step 0, 1 at pT − 1, e at T − 1
  * - with `threePhase`: s at step 0, 1 at pT − 1, s at 2pT − 2, e at T − 1
  *
- * and between them the factor goes along half a cosine wave or a straight line; a corner may lie between two steps.
+ * and between them the factor goes along half a cosine wave or a straight line; a corner may lie
+ * between two steps.
  *
- * Momentum is not cycled: a curve is a factor of the learning rate alone. It is `cycle_momentum=False` in PyTorch, whose
- * default is to lower momentum (or beta1) from 0.95 to 0.85 while the learning rate rises. To do so here, set the groups'
- * `betas` beside `scheduler.step()`. PyTorch refuses a step after T; here the factor stays.
+ * Momentum is not cycled: a curve is a factor of the learning rate alone. It is
+ * `cycle_momentum=False` in PyTorch, whose default is to lower momentum (or beta1) from 0.95 to
+ * 0.85 while the learning rate rises. To do so here, set the groups' `betas` beside
+ * `scheduler.step()`. PyTorch refuses a step after T; here the factor stays.
  *
- * Source: `torch.optim.lr_scheduler.OneCycleLR`; Smith & Topin 2017, "Super-Convergence", arXiv:1708.07120.
+ * Source: `torch.optim.lr_scheduler.OneCycleLR`; Smith & Topin 2017, "Super-Convergence",
+ * arXiv:1708.07120.
  *
  * @throws TypeError or RangeError when an option is unknown, missing, or out of range.
  */

@@ -1,6 +1,6 @@
 /**
- * What the package exports of the schedules. A curve of `curves.ts` or `decays.ts` and a class of `named.ts`
- * are exported with their file.
+ * What the package exports of the schedules. A curve of `curves.ts` or `decays.ts` and a class of
+ * `named.ts` are exported with their file.
  */
 export {
   AdafactorSchedule,

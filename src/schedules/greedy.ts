@@ -26,13 +26,22 @@ import { called, checkOptimizer, factory, LRScheduler, type ScheduleFactory, sch
 export interface GreedyLROptions {
   /** `"min"` (default): smaller is better, as for a loss; `"max"`: larger, as for an accuracy. */
   mode?: MetricMode;
-  /** The learning rate is multiplied by it, or divided; greater than 0 and less than 1, default 0.95. */
+  /**
+   * The learning rate is multiplied by it, or divided; greater than 0 and less than 1, default
+   * 0.95.
+   */
   factor?: number;
-  /** So many steps in a row of one kind, better or not, change nothing; a non-negative integer, default 10. */
+  /**
+   * So many steps in a row of one kind, better or not, change nothing; a non-negative integer,
+   * default 10.
+   */
   patience?: number;
   /** How much better counts; at least 0, default 1e-6. */
   threshold?: number;
-  /** `"rel"`: better than best · (1 ∓ threshold), for positive metrics; `"abs"` (default): better than best ∓ threshold. */
+  /**
+   * `"rel"`: better than best · (1 ∓ threshold), for positive metrics; `"abs"` (default): better
+   * than best ∓ threshold.
+   */
   thresholdMode?: ThresholdMode;
   /** Steps after a reduction in which nothing is counted; a non-negative integer, default 0. */
   cooldown?: number;
@@ -50,7 +59,10 @@ export interface GreedyLROptions {
   smooth?: boolean;
   /** Metrics in the mean; an integer of at least 1, default 50. */
   windowSize?: number;
-  /** After so many reductions with all groups at `minLr` everything starts anew; a non-negative integer, default 500. */
+  /**
+   * After so many reductions with all groups at `minLr` everything starts anew; a non-negative
+   * integer, default 500.
+   */
   resetStart?: number;
 }
 
@@ -118,7 +130,10 @@ interface Greedy extends Comparison {
   average: StreamingAverage | null;
 }
 
-/** Mean of the last values. The sum is updated, not summed anew, so its rounding errors are part of the state. */
+/**
+ * Mean of the last values. The sum is updated, not summed anew, so its rounding errors are part of
+ * the state.
+ */
 class StreamingAverage {
   readonly windowSize: number;
   readonly values: number[];
@@ -139,14 +154,16 @@ class StreamingAverage {
 }
 
 /**
- * Divides every group's learning rate by `factor` when the metric has become better for more than `patience` steps in a row, and multiplies it by
- * `factor` when it has not for more than `patience` steps, within `minLr` and `maxLr`. After `resetStart` reductions with all groups at `minLr`, the
+ * Divides every group's learning rate by `factor` when the metric has become better for more than
+ * `patience` steps in a row, and multiplies it by `factor` when it has not for more than `patience`
+ * steps, within `minLr` and `maxLr`. After `resetStart` reductions with all groups at `minLr`, the
  * learning rates and counters are those of the start again.
  *
- * The state dict holds the counters, the best metric, the values of the streaming average and the options; loading takes the options from it,
- * as in transformers.
+ * The state dict holds the counters, the best metric, the values of the streaming average and the
+ * options; loading takes the options from it, as in transformers.
  *
- * Source: transformers `GreedyLR` (`"greedy"`); "GreedyLR: A Novel Adaptive Learning Rate Scheduler", arXiv:2512.14527.
+ * Source: transformers `GreedyLR` (`"greedy"`); "GreedyLR: A Novel Adaptive Learning Rate
+ * Scheduler", arXiv:2512.14527.
  *
  * @example
  * ```ts
@@ -159,9 +176,11 @@ export class GreedyLR extends LRScheduler {
   #state: Greedy;
 
   /**
-   * @param optimizer - Its groups' learning rates are raised and lowered; construction does not change them.
+   * @param optimizer - Its groups' learning rates are raised and lowered; construction does not
+   * change them.
    * @param o - See {@link GreedyLROptions}.
-   * @throws TypeError or RangeError when an option is unknown or out of range, or the optimizer is a relative-step Adafactor.
+   * @throws TypeError or RangeError when an option is unknown or out of range, or the optimizer is
+   * a relative-step Adafactor.
    */
   constructor(optimizer: Optimizer, o: GreedyLROptions = {}) {
     const [where, all] = called(new.target, o);
@@ -200,10 +219,12 @@ export class GreedyLR extends LRScheduler {
   }
 
   /**
-   * Looks at the metric (with `smooth` at the mean of the last ones) and changes the learning rates when the patience is over.
+   * Looks at the metric (with `smooth` at the mean of the last ones) and changes the learning rates
+   * when the patience is over.
    *
    * @param metric - The value that should get better.
-   * @throws TypeError when it is missing or not a number; RangeError when it is NaN, or infinite with `smooth`. Nothing has changed then.
+   * @throws TypeError when it is missing or not a number; RangeError when it is NaN, or infinite
+   * with `smooth`. Nothing has changed then.
    */
   override step(metric?: number): void {
     const where = 'GreedyLR.step';
@@ -217,7 +238,8 @@ export class GreedyLR extends LRScheduler {
     }
     if (groups.length !== state.minLrs.length) {
       throw new RangeError(
-        `${where}: the optimizer has ${groups.length} groups, but had ${state.minLrs.length} when this scheduler was made; make a new one`,
+        `${where}: the optimizer has ${groups.length} groups, but had ${state.minLrs.length} when this ` +
+          'scheduler was made; make a new one',
       );
     }
     const lrs = groups.map((group, i) => atLeast0(`${where}: lr of group ${i}`, group.lr));

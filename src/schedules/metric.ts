@@ -1,5 +1,6 @@
 /**
- * What the metric-driven schedulers share: when a metric counts as better, and reading the options and state they have in common.
+ * What the metric-driven schedulers share: when a metric counts as better, and reading the options
+ * and state they have in common.
  */
 import { type Limits, number, oneOf, show } from '../core/check.ts';
 import { own } from '../core/state-dict.ts';
@@ -53,7 +54,8 @@ export function checkComparison(
   };
   if (comparison.mode === 'min' && comparison.thresholdMode === 'rel' && !(comparison.threshold < 1)) {
     throw new RangeError(
-      `${label('threshold')} must be less than 1 with thresholdMode: "rel", got ${show(threshold)}: no metric would count as better`,
+      `${label('threshold')} must be less than 1 with thresholdMode: "rel", got ${show(threshold)}: ` +
+        'no metric would count as better',
     );
   }
   return comparison;
@@ -106,8 +108,8 @@ export class Saved {
   }
 
   /**
-   * The best metric: any number but NaN, since a metric may be infinite. JSON makes null of the infinity that it is
-   * before the first step; later an infinity could have been of either sign.
+   * The best metric: any number but NaN, since a metric may be infinite. JSON makes null of the
+   * infinity that it is before the first step; later an infinity could have been of either sign.
    */
   best(mode: MetricMode): number {
     const [label, value] = [this.label('best'), this.get('best')];

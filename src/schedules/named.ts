@@ -1,10 +1,11 @@
 /**
- * One class and one factory for every schedule with a curve that transformers documents.
- * `new LinearScheduleWithWarmup(optimizer, o)` and `getLinearScheduleWithWarmup(optimizer, o)` are the
+ * One class and one factory for every schedule with a curve that transformers documents. `new
+ * LinearScheduleWithWarmup(optimizer, o)` and `getLinearScheduleWithWarmup(optimizer, o)` are the
  * same; the factories bear the names of `transformers.optimization`.
  *
- * Formulas stand beside the curves in `curves.ts`. Where transformers takes a learning rate in place of a
- * factor (`lrEnd`, `minLr`), the factor is that of the optimizer's default `lr`, for all groups.
+ * Formulas stand beside the curves in `curves.ts`. Where transformers takes a learning rate in
+ * place of a factor (`lrEnd`, `minLr`), the factor is that of the optimizer's default `lr`, for all
+ * groups.
  *
  * Everything that is exported here is public.
  *
@@ -51,7 +52,9 @@ export interface LinearScheduleWithWarmupOptions extends LinearWithWarmupOptions
 export interface CosineScheduleWithWarmupOptions extends Omit<CosineWithWarmupOptions, 'minLrRate'>, LastEpochOptions {}
 /** Options of {@link CosineWithHardRestartsScheduleWithWarmup}. */
 export interface CosineWithHardRestartsScheduleOptions extends CosineWithHardRestartsOptions, LastEpochOptions {}
-/** Options of {@link PolynomialDecayScheduleWithWarmup}; `lrInit` is the optimizer's default `lr`. */
+/**
+ * Options of {@link PolynomialDecayScheduleWithWarmup}; `lrInit` is the optimizer's default `lr`.
+ */
 export interface PolynomialDecayScheduleOptions
   extends Omit<PolynomialDecayWithWarmupOptions, 'lrInit'>,
     LastEpochOptions {}
@@ -60,7 +63,10 @@ export interface InverseSqrtScheduleOptions extends InverseSqrtOptions, LastEpoc
 /** The lowest learning rate of a cosine: as a rate, or as a fraction of the initial one. */
 export type MinLrOption =
   | {
-      /** Lowest learning rate where the group's is the optimizer's default `lr`; at most that. Other groups keep the ratio. */
+      /**
+       * Lowest learning rate where the group's is the optimizer's default `lr`; at most that. Other
+       * groups keep the ratio.
+       */
       minLr: number;
       /** Not beside `minLr`. */
       minLrRate?: null;
@@ -77,7 +83,10 @@ export type CosineWithMinLrScheduleOptions = CosineScheduleWithWarmupOptions & M
 export type CosineWarmupWithMinLrScheduleOptions = Omit<CosineWarmupWithMinLrOptions, 'minLrRate'> &
   LastEpochOptions &
   MinLrOption;
-/** How long the stable part of {@link WarmupStableDecaySchedule} is: said, or what remains of the whole training. */
+/**
+ * How long the stable part of {@link WarmupStableDecaySchedule} is: said, or what remains of the
+ * whole training.
+ */
 export type StableStepsOption =
   | {
       /** Steps of the whole training; the stable part is what warm-up and decay leave of it. */
@@ -91,7 +100,9 @@ export type StableStepsOption =
       /** Not needed beside `numStableSteps`. */
       numTrainingSteps?: null;
     };
-/** Options of {@link WarmupStableDecaySchedule}: `numStableSteps` or `numTrainingSteps` is needed. */
+/**
+ * Options of {@link WarmupStableDecaySchedule}: `numStableSteps` or `numTrainingSteps` is needed.
+ */
 export type WarmupStableDecayScheduleOptions = Omit<WarmupStableDecayOptions, 'numStableSteps'> &
   LastEpochOptions &
   StableStepsOption;
@@ -129,7 +140,9 @@ export class ConstantScheduleWithWarmup extends CurveSchedule<ConstantScheduleWi
   static override readonly kind: ScheduleKind = { name: 'ConstantScheduleWithWarmup', curve: constantWithWarmup };
 }
 
-/** {@link ConstantScheduleWithWarmup} as transformers `get_constant_schedule_with_warmup` makes it. */
+/**
+ * {@link ConstantScheduleWithWarmup} as transformers `get_constant_schedule_with_warmup` makes it.
+ */
 export const getConstantScheduleWithWarmup: ScheduleFactory<typeof ConstantScheduleWithWarmup> =
   /* @__PURE__ */ factory('getConstantScheduleWithWarmup', ConstantScheduleWithWarmup);
 
@@ -167,7 +180,8 @@ export const getCosineScheduleWithWarmup: ScheduleFactory<typeof CosineScheduleW
 );
 
 /**
- * {@link cosineWithHardRestarts}: linearly up from 0, then several times from the top to 0 along a cosine.
+ * {@link cosineWithHardRestarts}: linearly up from 0, then several times from the top to 0 along a
+ * cosine.
  *
  * Source: transformers `get_cosine_with_hard_restarts_schedule_with_warmup`.
  */
@@ -178,14 +192,18 @@ export class CosineWithHardRestartsScheduleWithWarmup extends CurveSchedule<Cosi
   };
 }
 
-/** {@link CosineWithHardRestartsScheduleWithWarmup} as transformers `get_cosine_with_hard_restarts_schedule_with_warmup` makes it. */
+/**
+ * {@link CosineWithHardRestartsScheduleWithWarmup} as transformers
+ * `get_cosine_with_hard_restarts_schedule_with_warmup` makes it.
+ */
 export const getCosineWithHardRestartsScheduleWithWarmup: ScheduleFactory<
   typeof CosineWithHardRestartsScheduleWithWarmup
 > = /* @__PURE__ */ factory('getCosineWithHardRestartsScheduleWithWarmup', CosineWithHardRestartsScheduleWithWarmup);
 
 /**
- * {@link polynomialDecayWithWarmup}: linearly up from 0, then down to `lrEnd` as a power. The initial learning rate of the formula is the
- * optimizer's default `lr`: a group with another one ends at the same fraction of its own.
+ * {@link polynomialDecayWithWarmup}: linearly up from 0, then down to `lrEnd` as a power. The
+ * initial learning rate of the formula is the optimizer's default `lr`: a group with another one
+ * ends at the same fraction of its own.
  *
  * Source: transformers `get_polynomial_decay_schedule_with_warmup`.
  */
@@ -196,7 +214,10 @@ export class PolynomialDecayScheduleWithWarmup extends CurveSchedule<PolynomialD
   };
 }
 
-/** {@link PolynomialDecayScheduleWithWarmup} as transformers `get_polynomial_decay_schedule_with_warmup` makes it. */
+/**
+ * {@link PolynomialDecayScheduleWithWarmup} as transformers
+ * `get_polynomial_decay_schedule_with_warmup` makes it.
+ */
 export const getPolynomialDecayScheduleWithWarmup: ScheduleFactory<typeof PolynomialDecayScheduleWithWarmup> =
   /* @__PURE__ */ factory('getPolynomialDecayScheduleWithWarmup', PolynomialDecayScheduleWithWarmup);
 
@@ -216,7 +237,8 @@ export const getInverseSqrtSchedule: ScheduleFactory<typeof InverseSqrtSchedule>
 );
 
 /**
- * {@link cosineWithWarmup} with `minLrRate`: linearly up from 0, then down along a cosine to a lowest learning rate above 0.
+ * {@link cosineWithWarmup} with `minLrRate`: linearly up from 0, then down along a cosine to a
+ * lowest learning rate above 0.
  *
  * Source: transformers `get_cosine_with_min_lr_schedule_with_warmup`.
  */
@@ -227,12 +249,16 @@ export class CosineWithMinLrScheduleWithWarmup extends CurveSchedule<CosineWithM
   };
 }
 
-/** {@link CosineWithMinLrScheduleWithWarmup} as transformers `get_cosine_with_min_lr_schedule_with_warmup` makes it. */
+/**
+ * {@link CosineWithMinLrScheduleWithWarmup} as transformers
+ * `get_cosine_with_min_lr_schedule_with_warmup` makes it.
+ */
 export const getCosineWithMinLrScheduleWithWarmup: ScheduleFactory<typeof CosineWithMinLrScheduleWithWarmup> =
   /* @__PURE__ */ factory('getCosineWithMinLrScheduleWithWarmup', CosineWithMinLrScheduleWithWarmup);
 
 /**
- * {@link cosineWarmupWithMinLr}: up from a learning rate above 0, then down along a cosine to a lowest one above 0, which the last step has.
+ * {@link cosineWarmupWithMinLr}: up from a learning rate above 0, then down along a cosine to a
+ * lowest one above 0, which the last step has.
  *
  * Source: transformers `get_cosine_with_min_lr_schedule_with_warmup_lr_rate`.
  */
@@ -243,16 +269,20 @@ export class CosineWarmupWithMinLrSchedule extends CurveSchedule<CosineWarmupWit
   };
 }
 
-/** {@link CosineWarmupWithMinLrSchedule} as transformers `get_cosine_with_min_lr_schedule_with_warmup_lr_rate` makes it. */
+/**
+ * {@link CosineWarmupWithMinLrSchedule} as transformers
+ * `get_cosine_with_min_lr_schedule_with_warmup_lr_rate` makes it.
+ */
 export const getCosineWithMinLrScheduleWithWarmupLrRate: ScheduleFactory<typeof CosineWarmupWithMinLrSchedule> =
   /* @__PURE__ */ factory('getCosineWithMinLrScheduleWithWarmupLrRate', CosineWarmupWithMinLrSchedule);
 
 /**
  * {@link warmupStableDecay}: up, constant, down, in three shapes each.
  *
- * With `numTrainingSteps` the stable part is what warm-up and decay leave of the training. Where they leave nothing, the decay is as though it
- * had begun before the warm-up ended, as in transformers: the training still ends on time, with a jump after the warm-up.
- * Where `numStableSteps` is given too and does not agree, it is what counts, with a warning.
+ * With `numTrainingSteps` the stable part is what warm-up and decay leave of the training. Where
+ * they leave nothing, the decay is as though it had begun before the warm-up ended, as in
+ * transformers: the training still ends on time, with a jump after the warm-up. Where
+ * `numStableSteps` is given too and does not agree, it is what counts, with a warning.
  *
  * Source: transformers `get_wsd_schedule`.
  */

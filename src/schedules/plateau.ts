@@ -28,13 +28,22 @@ export interface ReduceLROnPlateauOptions {
   mode?: MetricMode;
   /** The learning rate is multiplied by it; at least 0 and less than 1, default 0.1. */
   factor?: number;
-  /** So many steps in a row without a better metric are put up with; a non-negative integer, default 10. */
+  /**
+   * So many steps in a row without a better metric are put up with; a non-negative integer, default
+   * 10.
+   */
   patience?: number;
   /** How much better counts; at least 0, default 1e-4. */
   threshold?: number;
-  /** `"rel"` (default): better than best · (1 ∓ threshold), for positive metrics; `"abs"`: better than best ∓ threshold. */
+  /**
+   * `"rel"` (default): better than best · (1 ∓ threshold), for positive metrics; `"abs"`: better
+   * than best ∓ threshold.
+   */
   thresholdMode?: ThresholdMode;
-  /** Steps after a reduction in which worse metrics are not counted; a non-negative integer, default 0. */
+  /**
+   * Steps after a reduction in which worse metrics are not counted; a non-negative integer, default
+   * 0.
+   */
   cooldown?: number;
   /** Lowest learning rate: one for all groups, or an array with one per group; default 0. */
   minLr?: number | readonly number[];
@@ -74,10 +83,12 @@ interface Plateau extends Comparison {
 }
 
 /**
- * Multiplies every group's learning rate by `factor` when the metric has not become better for more than `patience` steps. A step is one look at the
- * metric, usually once per epoch after validation: `scheduler.step(loss)`.
+ * Multiplies every group's learning rate by `factor` when the metric has not become better for more
+ * than `patience` steps. A step is one look at the metric, usually once per epoch after validation:
+ * `scheduler.step(loss)`.
  *
- * The state dict holds the counters, the best metric and the options; loading takes the options from it, as in PyTorch.
+ * The state dict holds the counters, the best metric and the options; loading takes the options
+ * from it, as in PyTorch.
  *
  * Source: `torch.optim.lr_scheduler.ReduceLROnPlateau` (transformers: `"reduce_lr_on_plateau"`).
  *
@@ -96,7 +107,8 @@ export class ReduceLROnPlateau extends LRScheduler {
   /**
    * @param optimizer - Its groups' learning rates are lowered; construction does not change them.
    * @param o - See {@link ReduceLROnPlateauOptions}.
-   * @throws TypeError or RangeError when an option is unknown or out of range, or the optimizer is a relative-step Adafactor.
+   * @throws TypeError or RangeError when an option is unknown or out of range, or the optimizer is
+   * a relative-step Adafactor.
    */
   constructor(optimizer: Optimizer, o: ReduceLROnPlateauOptions = {}) {
     const [where, all] = called(new.target, o);
@@ -126,7 +138,8 @@ export class ReduceLROnPlateau extends LRScheduler {
    * Looks at the metric and lowers the learning rates when the patience is over.
    *
    * @param metric - The value that should get better. Infinity counts as any other number.
-   * @throws TypeError when it is missing or not a number, RangeError when it is NaN; nothing has changed then.
+   * @throws TypeError when it is missing or not a number, RangeError when it is NaN; nothing has
+   * changed then.
    */
   override step(metric?: number): void {
     const where = 'ReduceLROnPlateau.step';
@@ -216,9 +229,9 @@ export class ReduceLROnPlateau extends LRScheduler {
   }
 
   /**
-   * The bounds. PyTorch before 2.6 does not save the common one: newer releases then keep that of construction, and so
-   * does this. There may be fewer than groups, when one was added after the last reduction: the next one gives all
-   * groups the common bound.
+   * The bounds. PyTorch before 2.6 does not save the common one: newer releases then keep that of
+   * construction, and so does this. There may be fewer than groups, when one was added after the
+   * last reduction: the next one gives all groups the common bound.
    */
   #savedBounds(where: string, saved: Saved): Pick<Plateau, 'defaultMinLr' | 'minLrs'> {
     const groups = this.optimizer.paramGroups.length;

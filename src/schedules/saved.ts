@@ -2,7 +2,10 @@
 import { integer, record, show } from '../core/check.ts';
 import { scalar } from '../core/state-dict.ts';
 
-/** Keys by which a state dict is recognised, and the kind that has it; a kind's telling key comes before one that others have too. */
+/**
+ * Keys by which a state dict is recognised, and the kind that has it; a kind's telling key comes
+ * before one that others have too.
+ */
 const KINDS: Readonly<Record<string, string>> = {
   param_groups: 'an optimizer',
   gradients: 'a GradientAccumulator',
@@ -25,7 +28,10 @@ const KINDS: Readonly<Record<string, string>> = {
   gamma: 'ExponentialLR',
 };
 
-/** The state dict as a record; one of another kind is refused by name. `key` is the one that tells this kind. */
+/**
+ * The state dict as a record; one of another kind is refused by name. `key` is the one that tells
+ * this kind.
+ */
 export function dictOfKind(where: string, stateDict: unknown, key: string): Record<string, unknown> {
   const dict = record(`${where}: the state dict`, stateDict);
   const found = Object.keys(KINDS).find((candidate) => Object.hasOwn(dict, candidate)) ?? key;
@@ -44,11 +50,14 @@ export function listOf(label: string, value: unknown, groups: number): unknown[]
   );
 }
 
-/** A number, also where PyTorch has a 0-d tensor. What JSON made of one is refused, since it cannot be told which it was. */
+/**
+ * A number, also where PyTorch has a 0-d tensor. What JSON made of one is refused, since it cannot
+ * be told which it was.
+ */
 export function savedNumber(label: string, value: unknown): number {
   if (value === null || (typeof value === 'object' && 'data' in value && !ArrayBuffer.isView(value.data))) {
     throw new TypeError(
-      `${label} is ${show(value)}: JSON has no NaN, Infinity or typed array. Put the number back, or save with encodeTorch`,
+      `${label} is ${show(value)}: JSON has no NaN, Infinity or typed array. Save with encodeTorch, or put it back`,
     );
   }
   return scalar(label, value);

@@ -1,10 +1,13 @@
 /**
- * Schedulers: what changes the learning rates of an optimizer's groups from step to step. The base class, and `LambdaLR`, which
- * attaches any curve. Semantics are those of `torch.optim.lr_scheduler`:
+ * Schedulers: what changes the learning rates of an optimizer's groups from step to step. The base
+ * class, and `LambdaLR`, which attaches any curve. Semantics are those of
+ * `torch.optim.lr_scheduler`:
  *
- * - Construction records every group's `initialLr` (unless it has one) and sets the learning rates of step 0.
+ * - Construction records every group's `initialLr` (unless it has one) and sets the learning rates
+ *   of step 0.
  * - `step()` comes after the optimizer's step and sets the learning rates of the next one.
- * - The learning rates live in the optimizer's groups and are saved with them; a scheduler's state dict says where it stands.
+ * - The learning rates live in the optimizer's groups and are saved with them; a scheduler's state
+ *   dict says where it stands.
  *
  * @module
  */
@@ -30,12 +33,18 @@ export function calledAs<O>(where: string, o: unknown): O {
   return new Called(where, o) as O;
 }
 
-/** A schedule's class by its name, also where a bundler gave it a short one; a user's own class by that one's. */
+/**
+ * A schedule's class by its name, also where a bundler gave it a short one; a user's own class by
+ * that one's.
+ */
 function nameOf(Schedule: { readonly name: string; readonly kind?: { readonly name: string } }): string {
   return Object.hasOwn(Schedule, 'kind') ? Schedule.kind!.name : Schedule.name;
 }
 
-/** How messages begin, and the options: the class's name, unless {@link calledAs} says otherwise. @internal */
+/**
+ * How messages begin, and the options: the class's name, unless {@link calledAs} says otherwise.
+ * @internal
+ */
 export function called(Schedule: { readonly name: string }, o: unknown): [where: string, o: unknown] {
   return o instanceof Called ? o.as : [nameOf(Schedule), o];
 }
@@ -83,7 +92,8 @@ export function checkOptimizer(where: string, optimizer: unknown, second?: unkno
 /**
  * The learning rate of a group that a schedule is to change.
  *
- * @throws RangeError for a relative-step Adafactor, which computes its own and would not look at it.
+ * @throws RangeError for a relative-step Adafactor, which computes its own and would not look at
+ * it.
  * @internal
  */
 export function scheduledLr(where: string, group: ParamGroup, index: number): number {
@@ -115,7 +125,10 @@ export abstract class LRScheduler {
     this.lastLrs = lastLrs;
   }
 
-  /** The step whose learning rates are set: 0 after construction, one more after every `step()`. (PyTorch's name; nothing has to be an epoch.) */
+  /**
+   * The step whose learning rates are set: 0 after construction, one more after every `step()`.
+   * (PyTorch's name; nothing has to be an epoch.)
+   */
   get lastEpoch(): number {
     return this.epoch;
   }
@@ -133,21 +146,27 @@ export abstract class LRScheduler {
   /**
    * Sets the learning rates of the next step. Call it after `optimizer.step()`.
    *
-   * @param metric - What is watched, such as the validation loss: needed by {@link ReduceLROnPlateau} and
-   * {@link GreedyLR}, which refuse NaN. The others take none: they go on by one step all the same and say so once, on
-   * the console. (PyTorch's `step(epoch)` would jump there; here `lastEpoch` at construction does.)
+   * @param metric - What is watched, such as the validation loss: needed by {@link
+   * ReduceLROnPlateau} and {@link GreedyLR}, which refuse NaN. The others take none: they go on by
+   * one step all the same and say so once, on the console. (PyTorch's `step(epoch)` would jump
+   * there; here `lastEpoch` at construction does.)
    */
   abstract step(metric?: number): void;
 
-  /** Everything the future learning rates depend on, as plain data with PyTorch's keys; a curve's own arguments excepted, as in PyTorch. */
+  /**
+   * Everything the future learning rates depend on, as plain data with PyTorch's keys; a curve's
+   * own arguments excepted, as in PyTorch.
+   */
   abstract stateDict(): Record<string, StateValue>;
 
   /**
-   * Puts a saved state in place: of this library, or PyTorch's of the same kind of schedule. Make the scheduler with the same arguments first.
+   * Puts a saved state in place: of this library, or PyTorch's of the same kind of schedule. Make
+   * the scheduler with the same arguments first.
    *
-   * The groups' learning rates are the optimizer's to load; in which order the two are made and loaded does not matter. Only where a group
-   * still has the learning rate that this scheduler gave it on construction, it gets the saved one. (In PyTorch a scheduler that is made
-   * after the optimizer was loaded leaves the learning rate of step 0 there, for one step.)
+   * The groups' learning rates are the optimizer's to load; in which order the two are made and
+   * loaded does not matter. Only where a group still has the learning rate that this scheduler gave
+   * it on construction, it gets the saved one. (In PyTorch a scheduler that is made after the
+   * optimizer was loaded leaves the learning rate of step 0 there, for one step.)
    *
    * @throws TypeError or RangeError that names what does not fit; nothing has changed then.
    */
@@ -156,8 +175,8 @@ export abstract class LRScheduler {
   }
 
   /**
-   * Checks a state dict as {@link LRScheduler.loadStateDict} does, and returns the function that puts it in place and cannot fail: for
-   * loading several objects, all or none.
+   * Checks a state dict as {@link LRScheduler.loadStateDict} does, and returns the function that
+   * puts it in place and cannot fail: for loading several objects, all or none.
    */
   abstract prepareLoad(stateDict: Record<string, StateValue> | StateValue): () => void;
 
@@ -176,7 +195,10 @@ export abstract class LRScheduler {
   }
 }
 
-/** Base of the schedulers that look only at how many steps were done: {@link LambdaLR} and {@link AdafactorSchedule}. */
+/**
+ * Base of the schedulers that look only at how many steps were done: {@link LambdaLR} and {@link
+ * AdafactorSchedule}.
+ */
 export abstract class EpochScheduler extends LRScheduler {
   /** Calls of `step`, construction included. @internal */
   protected stepCount = 1;
@@ -193,8 +215,8 @@ export abstract class EpochScheduler extends LRScheduler {
     const groups = this.optimizer.paramGroups.length;
     if (groups === this.bases.length) return;
     throw new RangeError(
-      `${this.at('step')}: the optimizer has ${groups} groups, but had ${this.bases.length} when this scheduler was made. ` +
-        `Give the new group an initialLr and make a new scheduler with { lastEpoch: ${this.epoch} }`,
+      `${this.at('step')}: the optimizer has ${groups} groups, but had ${this.bases.length} when this scheduler was ` +
+        `made. Give the new group an initialLr and make a new scheduler with { lastEpoch: ${this.epoch} }`,
     );
   }
 
@@ -217,7 +239,7 @@ export abstract class EpochScheduler extends LRScheduler {
     }
     if (this.stepCount === 1 && optimizer.stepCalls === 0) {
       console.warn(
-        `${this.at('step')}() before the optimizer's first step(): the learning rate of step ${this.epoch} is never used. ` +
+        `${this.at('step')}() before the optimizer's first: the learning rate of step ${this.epoch} is never used. ` +
           'Call optimizer.step() first, then scheduler.step().',
       );
     }
@@ -268,8 +290,9 @@ export abstract class EpochScheduler extends LRScheduler {
 /** Options of {@link LambdaLR} and of every schedule with a curve. */
 export interface LastEpochOptions {
   /**
-   * The step that was reached, when a schedule is continued or replaced in the middle of a run: the learning rates are set for the step after
-   * it, and every group must have its `initialLr`. Default -1: a new run.
+   * The step that was reached, when a schedule is continued or replaced in the middle of a run: the
+   * learning rates are set for the step after it, and every group must have its `initialLr`.
+   * Default -1: a new run.
    */
   lastEpoch?: number;
 }
@@ -280,9 +303,11 @@ export const LAST_EPOCH: CurveOptions<LastEpochOptions> = {
 };
 
 /**
- * Attaches a curve to an optimizer: the learning rate of a group is its `initialLr` times the curve at the number of steps done.
+ * Attaches a curve to an optimizer: the learning rate of a group is its `initialLr` times the curve
+ * at the number of steps done.
  *
- * The curve itself is not part of the state dict, as in PyTorch: make the scheduler with the same curve, then load.
+ * The curve itself is not part of the state dict, as in PyTorch: make the scheduler with the same
+ * curve, then load.
  *
  * Source: `torch.optim.lr_scheduler.LambdaLR`.
  *
@@ -298,11 +323,13 @@ export class LambdaLR extends EpochScheduler {
   readonly #curves: readonly Curve[];
 
   /**
-   * @param optimizer - Its groups' learning rates are the initial ones, unless they have an `initialLr` from an earlier scheduler.
+   * @param optimizer - Its groups' learning rates are the initial ones, unless they have an
+   * `initialLr` from an earlier scheduler.
    * @param curve - One curve for all groups, or an array with one per group.
    * @param o - See {@link LastEpochOptions}.
-   * @throws TypeError or RangeError when an argument does not fit, a group has no learning rate (a relative-step Adafactor), the curve
-   * returns something else than a finite number of at least 0, or an `initialLr` is missing beside `lastEpoch`. Nothing has changed then.
+   * @throws TypeError or RangeError when an argument does not fit, a group has no learning rate (a
+   * relative-step Adafactor), the curve returns something else than a finite number of at least 0,
+   * or an `initialLr` is missing beside `lastEpoch`. Nothing has changed then.
    */
   constructor(optimizer: Optimizer, curve: Curve | readonly Curve[], o: LastEpochOptions = {}) {
     const [where, all] = called(new.target, o);
@@ -326,8 +353,8 @@ export class LambdaLR extends EpochScheduler {
   }
 
   /**
-   * PyTorch saves the attributes of a curve that is an object, and null for a plain function. The schedules of transformers are objects
-   * without attributes, but for the constant one.
+   * PyTorch saves the attributes of a curve that is an object, and null for a plain function. The
+   * schedules of transformers are objects without attributes, but for the constant one.
    * @internal
    */
   protected override savedCurve(): StateValue {
@@ -340,7 +367,8 @@ export class LambdaLR extends EpochScheduler {
       const factor: unknown = this.#curves[i]!(step);
       if (typeof factor !== 'number' || !(factor >= 0 && factor < Number.POSITIVE_INFINITY)) {
         throw new RangeError(
-          `${nameOf(this.constructor)}: the curve of group ${i} must return a finite number of at least 0, got ${show(factor)} at step ${step}`,
+          `${nameOf(this.constructor)}: the curve of group ${i} must return a finite number of at least 0, ` +
+            `got ${show(factor)} at step ${step}`,
         );
       }
       return base * factor;
