@@ -21,7 +21,7 @@ describe('a group that is added after the scheduler', () => {
   it('is refused by a curve, with the way on', () => {
     const scheduler = T.getConstantSchedule(optimizerWith([0.1]));
     add(scheduler.optimizer);
-    expect(() => scheduler.step()).toThrow(/had 1 when this scheduler was made.*lastEpoch: 0/);
+    expect(() => scheduler.step()).toThrow(/had 1\..*lastEpoch: 0/);
   });
 
   it('is taken by ReduceLROnPlateau with one bound for all, and refused with one each', () => {
@@ -214,7 +214,9 @@ describe('a state dict', () => {
     const saved = plateau.stateDict() as Record<string, unknown>;
     plateau.step(1);
     const later = plateau.stateDict() as Record<string, unknown>;
-    expect(() => plateau.loadStateDict({ ...later, best: null } as never)).toThrow(/best is null: JSON has no/);
+    expect(() => plateau.loadStateDict({ ...later, best: null } as never)).toThrow(
+      /best must be a number.*JSON keeps no/,
+    );
     for (const best of [Number.NaN, '1']) {
       expect(() => plateau.loadStateDict({ ...saved, best } as never)).toThrow(/best must be a number/);
     }

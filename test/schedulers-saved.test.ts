@@ -142,13 +142,15 @@ describe('a state dict that went through JSON', () => {
     const plateau = T.getReduceOnPlateauSchedule(optimizerWith([0.1]));
     plateau.step(Number.NEGATIVE_INFINITY);
     expect(() => plateau.loadStateDict(through(plateau.stateDict()))).toThrow(
-      'ReduceLROnPlateau.loadStateDict: best is null: JSON has no NaN, Infinity or typed array.',
+      'ReduceLROnPlateau.loadStateDict: best must be a number or a tensor with one element, got null (JSON keeps no NaN, Infinity or typed array',
     );
     const curve = T.getConstantSchedule(optimizerWith([0.1]));
     const dict = { ...curve.stateDict(), last_epoch: tensor(3) };
     curve.loadStateDict(dict);
-    expect(() => curve.loadStateDict(through(dict))).toThrow(/last_epoch is an object.*JSON has no/);
-    expect(() => curve.loadStateDict({ ...dict, _last_lr: [null] })).toThrow(/_last_lr\[0\] is null: JSON has no/);
+    expect(() => curve.loadStateDict(through(dict))).toThrow(/last_epoch must be a number.*JSON keeps no/);
+    expect(() => curve.loadStateDict({ ...dict, _last_lr: [null] })).toThrow(
+      /_last_lr\[0\] must be a number.*JSON keeps no/,
+    );
   });
 });
 
@@ -165,7 +167,7 @@ describe('step with an argument', () => {
     }
     expect(warn).toHaveBeenCalledExactlyOnceWith(
       'LinearScheduleWithWarmup.step() takes no argument, got 5: it goes on by one step, to 1. ' +
-        'To jump, make a new scheduler with { lastEpoch }.',
+        'To jump make a new one with { lastEpoch }.',
     );
     warn.mockClear();
     const adafactor = T.getAdafactorSchedule(new T.Adafactor([new T.Parameter(new Float32Array(1))]));

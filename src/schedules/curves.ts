@@ -307,7 +307,8 @@ export const polynomialDecayWithWarmup: CurveKind<PolynomialDecayWithWarmupOptio
   ({ numWarmupSteps: warmup, numTrainingSteps: training, lrInit, lrEnd, power }, where) => {
     if (!(lrEnd < lrInit)) {
       throw new RangeError(
-        `${where}: lrEnd must be less than lrInit (${lrInit}), the learning rate that the decay starts from, got ${lrEnd}`,
+        `${where}: lrEnd must be less than lrInit (${lrInit}), the learning rate that the decay starts from, ` +
+          `got ${lrEnd}`,
       );
     }
     return (t) => {

@@ -5,7 +5,7 @@
  */
 import { boolean, integer, number, options, record, show } from '../core/check.ts';
 import type { StateValue } from '../core/dtype.ts';
-import { checkKeys, own } from '../core/state-dict.ts';
+import { checkKeys, own, scalar } from '../core/state-dict.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
 import { atLeast0 } from './curve.ts';
 import {
@@ -19,7 +19,7 @@ import {
   type ThresholdMode,
   worst,
 } from './metric.ts';
-import { dictOfKind, savedNumber } from './saved.ts';
+import { dictOfKind } from './saved.ts';
 import { called, checkOptimizer, factory, LRScheduler, type ScheduleFactory, scheduledLr } from './scheduler.ts';
 
 /** Options of {@link GreedyLR}; names and defaults are those of transformers. */
@@ -403,13 +403,12 @@ function readAverage(label: string, value: unknown, windowSize: number): Streami
   const dict = record(label, value);
   checkKeys(label, dict, ['window_size', 'values', 'sum']);
   const window = `${label}.window_size`;
-  const size = integer(window, savedNumber(window, own(dict, 'window_size')), { min: windowSize, max: windowSize });
+  const size = integer(window, scalar(window, own(dict, 'window_size')), { min: windowSize, max: windowSize });
   const values = own(dict, 'values');
   if (!Array.isArray(values) || values.length > size) {
     throw new RangeError(`${label}.values must be an array of at most ${size} numbers, got ${show(values)}`);
   }
-  const read = (key: string, value: unknown): number =>
-    number(`${label}.${key}`, savedNumber(`${label}.${key}`, value));
+  const read = (key: string, value: unknown): number => number(`${label}.${key}`, scalar(`${label}.${key}`, value));
   return new StreamingAverage(
     size,
     values.map((item, i) => read(`values[${i}]`, item)),

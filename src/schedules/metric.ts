@@ -3,9 +3,9 @@
  * and state they have in common.
  */
 import { type Limits, number, oneOf, show } from '../core/check.ts';
-import { own } from '../core/state-dict.ts';
+import { own, scalar } from '../core/state-dict.ts';
 import { atLeast0 } from './curve.ts';
-import { numbers, savedCount, savedNumber } from './saved.ts';
+import { numbers, savedCount } from './saved.ts';
 
 /** Whether a smaller or a larger metric is better. */
 export type MetricMode = 'min' | 'max';
@@ -94,7 +94,7 @@ export class Saved {
   }
 
   number(key: string, limits: Limits = {}): number {
-    return number(this.label(key), savedNumber(this.label(key), this.get(key)), limits);
+    return number(this.label(key), scalar(this.label(key), this.get(key)), limits);
   }
 
   /** How many items a list has; at most `most`, or it is to be refused. */
@@ -114,7 +114,7 @@ export class Saved {
   best(mode: MetricMode): number {
     const [label, value] = [this.label('best'), this.get('best')];
     if (value === null && this.count('last_epoch') === 0) return worst(mode);
-    const best = savedNumber(label, value);
+    const best = scalar(label, value);
     if (Number.isNaN(best)) throw new TypeError(`${label} must be a number, got NaN`);
     return best;
   }

@@ -38,7 +38,7 @@ export function dictOfKind(where: string, stateDict: unknown, key: string): Reco
   if (found === key) return dict;
   throw new RangeError(
     `${where}: this is the state dict of ${KINDS[found]}; load it into one of that kind, ` +
-      'or make a schedule with { lastEpoch } to go on from its last_epoch',
+      'or go on from its last_epoch with { lastEpoch }',
   );
 }
 
@@ -50,22 +50,9 @@ export function listOf(label: string, value: unknown, groups: number): unknown[]
   );
 }
 
-/**
- * A number, also where PyTorch has a 0-d tensor. What JSON made of one is refused, since it cannot
- * be told which it was.
- */
-export function savedNumber(label: string, value: unknown): number {
-  if (value === null || (typeof value === 'object' && 'data' in value && !ArrayBuffer.isView(value.data))) {
-    throw new TypeError(
-      `${label} is ${show(value)}: JSON has no NaN, Infinity or typed array. Save with encodeTorch, or put it back`,
-    );
-  }
-  return scalar(label, value);
-}
-
 /** An integer of at least `min`. */
 export function savedCount(label: string, value: unknown, min = 0): number {
-  return integer(label, savedNumber(label, value), { min });
+  return integer(label, scalar(label, value), { min });
 }
 
 /** One number per group; `check` is applied to each. */
@@ -75,5 +62,5 @@ export function numbers(
   groups: number,
   check: (label: string, value: number) => number,
 ): number[] {
-  return listOf(label, value, groups).map((item, i) => check(`${label}[${i}]`, savedNumber(`${label}[${i}]`, item)));
+  return listOf(label, value, groups).map((item, i) => check(`${label}[${i}]`, scalar(`${label}[${i}]`, item)));
 }

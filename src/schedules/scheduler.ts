@@ -99,8 +99,8 @@ export function checkOptimizer(where: string, optimizer: unknown, second?: unkno
 export function scheduledLr(where: string, group: ParamGroup, index: number): number {
   if (group.relativeStep === true) {
     throw new RangeError(
-      `${where}: Adafactor computes the learning rate of group ${index} itself. ` +
-        'Use AdafactorSchedule, or make the optimizer with { relativeStep: false, lr: 1e-3 }',
+      `${where}: Adafactor computes the lr of group ${index} itself. ` +
+        'Use AdafactorSchedule, or give Adafactor { relativeStep: false, lr: 1e-3 }',
     );
   }
   return atLeast0(`${where}: lr of group ${index}`, group.lr);
@@ -215,8 +215,8 @@ export abstract class EpochScheduler extends LRScheduler {
     const groups = this.optimizer.paramGroups.length;
     if (groups === this.bases.length) return;
     throw new RangeError(
-      `${this.at('step')}: the optimizer has ${groups} groups, but had ${this.bases.length} when this scheduler was ` +
-        `made. Give the new group an initialLr and make a new scheduler with { lastEpoch: ${this.epoch} }`,
+      `${this.at('step')}: the optimizer has ${groups} groups, but had ${this.bases.length}. ` +
+        `Give the new group an initialLr and make a new scheduler with { lastEpoch: ${this.epoch} }`,
     );
   }
 
@@ -234,12 +234,12 @@ export abstract class EpochScheduler extends LRScheduler {
       this.#toldOfArgument = true;
       console.warn(
         `${this.at('step')}() takes no argument, got ${show(metric)}: it goes on by one step, to ${this.epoch + 1}. ` +
-          'To jump, make a new scheduler with { lastEpoch }.',
+          'To jump make a new one with { lastEpoch }.',
       );
     }
     if (this.stepCount === 1 && optimizer.stepCalls === 0) {
       console.warn(
-        `${this.at('step')}() before the optimizer's first: the learning rate of step ${this.epoch} is never used. ` +
+        `${this.at('step')}(): the learning rate of step ${this.epoch} is never used. ` +
           'Call optimizer.step() first, then scheduler.step().',
       );
     }
@@ -340,8 +340,8 @@ export class LambdaLR extends EpochScheduler {
       if (group.initialLr !== undefined) return atLeast0(`${where}: initialLr of group ${i}`, group.initialLr);
       if (lastEpoch === -1) return lr;
       throw new RangeError(
-        `${where}: lastEpoch: ${lastEpoch} needs an initialLr in group ${i}. ` +
-          `Load the optimizer's state dict first; for a new run leave lastEpoch out`,
+        `${where}: lastEpoch: ${lastEpoch} needs an initialLr in group ${i}: ` +
+          `load the optimizer's state dict first, or leave lastEpoch out`,
       );
     });
     super(optimizer, lastEpoch + 1, bases, []);
@@ -385,7 +385,7 @@ function checkCurves(where: string, curve: unknown, groups: number): Curve[] {
   const curves: unknown[] = Array.isArray(curve) ? curve : new Array(groups).fill(curve);
   if (curves.length === groups && curves.every((item) => typeof item === 'function')) return curves as Curve[];
   throw new TypeError(
-    `${where}: curve must be a function from step to factor, or an array of them, one per group ` +
-      `(the optimizer has ${groups}), got ${show(curve)}`,
+    `${where}: curve must be a function from step to factor, or an array of ${groups}, ` +
+      `one per group of the optimizer, got ${show(curve)}`,
   );
 }
