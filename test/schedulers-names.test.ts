@@ -86,6 +86,15 @@ describe('messages name what was called', () => {
     );
   });
 
+  it('also for what LambdaLR refuses', () => {
+    const o = { numWarmupSteps: 1, numTrainingSteps: 3 };
+    expect(() => T.getLinearScheduleWithWarmup(adafactor(), o)).toThrow(/^getLinearScheduleWithWarmup: Adafactor/);
+    expect(() => new T.LinearScheduleWithWarmup(adafactor(), o)).toThrow(/^LinearScheduleWithWarmup: Adafactor/);
+    expect(() => T.getLinearScheduleWithWarmup(optimizerWith([0.1]), { ...o, lastEpoch: 2 })).toThrow(
+      /^getLinearScheduleWithWarmup: lastEpoch: 2 needs an initialLr in group 0/,
+    );
+  });
+
   it('getScheduler’s own options are named by it, with the name', () => {
     expect(() =>
       T.getScheduler('cosine', optimizerWith([0.1]), {
