@@ -198,13 +198,11 @@ export const oneCycle: CurveKind<OneCycleOptions> = /* @__PURE__ */ curve(
     phases.push([totalSteps - 1, last]);
     return (t) => {
       const now = Math.min(t, totalSteps - 1);
-      let [start, from] = [0, first];
-      for (const [end, to] of phases) {
-        // A phase of no length, at which PyTorch divides by zero, is over at once.
-        if (now <= end) return end === start ? to : anneal(annealStrategy, from, to, (now - start) / (end - start));
-        [start, from] = [end, to];
-      }
-      return from;
+      const i = phases.findIndex(([end]) => now <= end);
+      const [start, from] = phases[i - 1] ?? [0, first];
+      const [end, to] = phases[i]!;
+      // A phase of no length, at which PyTorch divides by zero, is over at once.
+      return end === start ? to : anneal(annealStrategy, from, to, (now - start) / (end - start));
     };
   },
 );
