@@ -19,10 +19,15 @@ export type { Float16ArrayLike } from './core/typed-array.ts';
 export { type Kernels, typescriptKernels } from './engine/kernels.ts';
 export type { Memory } from './engine/memory.ts';
 export { GradientAccumulator, type GradientSum } from './gradients/accumulator.ts';
-export { clipGradNorm } from './gradients/clip.ts';
+export { clipGradNorm, clipGradValue } from './gradients/clip.ts';
 export * from './optimizers/list.ts';
 export { Optimizer } from './optimizers/optimizer.ts';
 export type { AnyOption, CommonOptions, ParamGroup, ParamGroupInput, Params } from './optimizers/param-group.ts';
+export {
+  type WeightDecayGroup,
+  type WeightDecayGroupsOptions,
+  weightDecayGroups,
+} from './optimizers/weight-decay-groups.ts';
 export {
   AdafactorSchedule,
   type AdafactorScheduleOptions,

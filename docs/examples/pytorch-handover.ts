@@ -18,7 +18,7 @@ const weight = new Parameter(
 const optimizer = new AdamW([weight], { lr: 1e-2 });
 const scheduler = getLinearScheduleWithWarmup(optimizer, { numWarmupSteps: 2, numTrainingSteps: 100 });
 for (let step = 0; step < 10; step++) {
-  weight.grad = (weight.data as Float32Array).map((w, k) => w - Math.sin(k));
+  weight.grad = weight.data.map((w, k) => w - Math.sin(k));
   optimizer.step();
   scheduler.step();
 }

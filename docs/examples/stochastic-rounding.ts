@@ -18,9 +18,9 @@ for (const rounding of ['nearest', 'stochastic'] as const) {
   });
   const optimizer = new AdamW([weight], { lr: ULP / 10, weightDecay: 0, rounding, seed: 1 });
   for (let step = 0; step < 2000; step++) {
-    weight.grad = fromBfloat16(weight.data as Uint16Array).map((w) => w - TARGET);
+    weight.grad = fromBfloat16(weight.data).map((w) => w - TARGET);
     optimizer.step();
   }
-  const mean = fromBfloat16(weight.data as Uint16Array).reduce((sum, w) => sum + w, 0) / COUNT;
+  const mean = fromBfloat16(weight.data).reduce((sum, w) => sum + w, 0) / COUNT;
   console.log(`${rounding.padEnd(10)}: mean ${mean.toFixed(4)} after 2000 steps from 1 towards ${TARGET}`);
 }

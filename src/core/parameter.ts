@@ -144,3 +144,18 @@ export function sizeOf(shape: readonly number[]): number {
   for (const dim of shape) size *= dim;
   return size;
 }
+
+/**
+ * The Parameters of an iterable.
+ *
+ * @throws TypeError when it is none, or holds something else.
+ */
+export function parametersOf(where: string, params: unknown): Parameter[] {
+  if (params instanceof Parameter || typeof (params as Iterable<unknown> | null)?.[Symbol.iterator] !== 'function') {
+    throw new TypeError(`${where}: params must be an array (or other iterable) of Parameters, got ${show(params)}`);
+  }
+  return [...(params as Iterable<unknown>)].map((parameter, i) => {
+    if (parameter instanceof Parameter) return parameter;
+    throw new TypeError(`${where}: params[${i}] must be a Parameter, got ${show(parameter)}`);
+  });
+}

@@ -3,12 +3,13 @@
  *
  * @module
  */
-import { integer, list, oneOf, record, show } from '../core/check.ts';
-import { isSixteen, type NumericArray, type StateValue } from '../core/dtype.ts';
+import { options as checkedOptions, integer, number, oneOf, record, show } from '../core/check.ts';
+import type { NumericArray, StateValue } from '../core/dtype.ts';
 import { checkedGradient } from '../core/gradient.ts';
-import { label, Parameter } from '../core/parameter.ts';
+import { matchNames } from '../core/names.ts';
+import { label, type Parameter, parametersOf } from '../core/parameter.ts';
 import { bfloat16Bits, float16BitsOf, widened } from '../core/sixteen-bits.ts';
-import { checkKeys, own, stateArray, tensorOf } from '../core/state-dict.ts';
+import { checkKeys, own, scalar, stateArray, tensorOf } from '../core/state-dict.ts';
 import { isFloat64, isShared, isUint16 } from '../core/typed-array.ts';
 
 /** A running sum: float64 beside float64 parameters, else float32. */
@@ -41,30 +42,25 @@ export class GradientAccumulator {
   /** Sums are kept for the next round and told by this to be empty. */
   readonly #kept: (GradientSum | null)[];
   #step = 0;
+  #weight = 0;
 
   /**
    * @param params - The parameters, in the order that `gradients` and the state dict have.
-   * @throws TypeError when params is not an iterable of Parameters; RangeError when it is empty or holds one twice.
+   * @throws TypeError when params is not an iterable of Parameters; RangeError when it is empty or
+   * holds one twice.
    */
   constructor(params: Iterable<Parameter>) {
-    if (typeof (params as Iterable<Parameter> | null)?.[Symbol.iterator] !== 'function') {
-      throw new TypeError(
-        `GradientAccumulator: params must be an array (or other iterable) of Parameters, got ${show(params)}`,
-      );
-    }
-    const parameters = [...params];
+    const parameters = parametersOf('GradientAccumulator', params);
     const seen = new Set<Parameter>();
     for (const [i, parameter] of parameters.entries()) {
-      if (!(parameter instanceof Parameter)) {
-        throw new TypeError(`GradientAccumulator: params[${i}] must be a Parameter, got ${show(parameter)}`);
-      }
       if (seen.has(parameter)) {
         throw new RangeError(`GradientAccumulator: ${label(parameter, i)} is given twice; give each Parameter once`);
       }
       seen.add(parameter);
     }
-    if (parameters.length === 0)
+    if (parameters.length === 0) {
       throw new RangeError('GradientAccumulator: params is empty; give at least one Parameter');
+    }
     this.#parameters = parameters;
     this.#sums = parameters.map(() => null);
     this.#kept = parameters.map(() => null);
@@ -75,79 +71,108 @@ export class GradientAccumulator {
     return this.#step;
   }
 
-  /** The running sums, in the order of params; null where no batch had a gradient. Live: the next `add` changes them. */
+  /**
+   * The running sums, in the order of params; null where no batch had a gradient. Live: the next
+   * `add` changes them.
+   */
   get gradients(): readonly (GradientSum | null)[] {
     return this.#sums;
   }
 
   /**
-   * Adds every parameter's current gradient; those that are null are left out.
+   * Adds every parameter's current gradient times a weight; those that are null are left out.
    *
-   * @throws TypeError or RangeError, naming the parameter, when a gradient does not fit; then nothing was added.
+   * @param options - `weight`: what this batch counts, finite and at least 0, default 1. Where losses
+   * are means over batches of unequal size, give the number of examples (or tokens) behind each.
+   * @throws TypeError or RangeError, naming the parameter or option, when one does not fit; then
+   * nothing was added.
    */
-  add(): void {
-    const gradients = this.#parameters.map((parameter, i) => checkedGradient('GradientAccumulator.add', parameter, i));
+  add(options: { weight?: number } = {}): void {
+    const where = 'GradientAccumulator.add';
+    const given = checkedOptions(where, options, ['weight']);
+    const weight = number(`${where}: weight`, given.weight ?? 1, { min: 0 });
+    const gradients = this.#parameters.map((parameter, i) => checkedGradient(where, parameter, i));
+    // Made before the first sum changes: memory may run out.
+    for (const [i, gradient] of gradients.entries()) {
+      if (gradient !== null) this.#kept[i] ??= newSum(this.#parameters[i]!);
+    }
     for (const [i, gradient] of gradients.entries()) {
       if (gradient === null) continue;
-      const parameter = this.#parameters[i]!;
-      const values = numbers(gradient, parameter);
-      let sum = this.#sums[i]!;
-      if (sum === null) {
-        sum = this.#kept[i] ?? newSum(parameter);
-        sum.set(values);
-        this.#sums[i] = sum;
-        this.#kept[i] = sum;
-      } else if (isFloat64(sum)) addTo64(sum, values as Float64Array);
-      else addTo32(sum, values as Float32Array);
+      const values = numbers(gradient, this.#parameters[i]!);
+      const sum = this.#kept[i]!;
+      const empty = this.#sums[i] === null;
+      if (empty && weight === 1) sum.set(values);
+      else {
+        if (empty) sum.fill(0);
+        if (isFloat64(sum)) addTo64(sum, values as Float64Array, weight);
+        else addTo32(sum, values as Float32Array, weight);
+      }
+      this.#sums[i] = sum;
     }
     this.#step++;
+    this.#weight += weight;
   }
 
   /**
-   * Writes the mean over the `add` calls (default) or the sum into every parameter's grad, and null where no batch had a gradient. The sums
-   * stay: call `reset` before the next round.
+   * Writes the weighted mean (default: the sum of weight · gradient over the sum of the weights of
+   * all batches) or the sum of weight · gradient into every parameter's grad, and null where no batch
+   * had a gradient. The sums stay: call `reset` before the next round.
    *
-   * A gradient array that is there is written into; else a new one is made, float32 beside 16-bit parameters.
+   * A gradient array that is there is written into; else a new one is made, float32 beside 16-bit
+   * parameters.
    *
-   * @throws RangeError when nothing was added since the last reset, or reduction is not one of the two.
+   * @throws RangeError when nothing was added since the last reset, the weights of a mean sum to 0,
+   * or reduction is not one of the two.
    */
   apply(options: { reduction?: 'mean' | 'sum' } = {}): void {
-    const given = record('GradientAccumulator.apply: options', options);
-    checkKeys('GradientAccumulator.apply: options', given, [], ['reduction']);
-    const reduction = oneOf('GradientAccumulator.apply: reduction', given.reduction ?? 'mean', ['mean', 'sum']);
+    const where = 'GradientAccumulator.apply';
+    const given = checkedOptions(where, options, ['reduction']);
+    const reduction = oneOf(`${where}: reduction`, given.reduction ?? 'mean', ['mean', 'sum']);
     if (this.#step === 0) {
-      throw new RangeError(
-        'GradientAccumulator.apply: nothing was added since the last reset; call add() after each batch',
-      );
+      throw new RangeError(`${where}: nothing was added since the last reset; call add() after each batch`);
     }
-    for (const [i, parameter] of this.#parameters.entries()) {
-      checkedGradient('GradientAccumulator.apply', parameter, i);
+    if (reduction === 'mean' && this.#weight === 0) {
+      throw new RangeError(`${where}: the weights of all batches sum to 0, so there is no mean; give one above 0`);
     }
+    const targets = this.#parameters.map((parameter, i) => {
+      const there = checkedGradient(where, parameter, i);
+      return this.#sums[i] === null ? null : (there ?? newSum(parameter));
+    });
     // Division, not multiplication with a rounded reciprocal: one rounding instead of two.
-    const divisor = reduction === 'mean' ? this.#step : 1;
+    const divisor = reduction === 'mean' ? this.#weight : 1;
     for (const [i, parameter] of this.#parameters.entries()) {
-      const sum = this.#sums[i]!;
-      if (sum === null) parameter.grad = null;
-      else writeGradient(parameter, sum, divisor);
+      const target = targets[i]!;
+      if (target === null) parameter.grad = null;
+      else {
+        writeGradient(target, this.#sums[i]!, divisor, parameter.dtype === 'float16');
+        if (parameter.grad === null) parameter.grad = target as Float32Array;
+      }
     }
   }
 
   /** Starts anew: no batches, no sums. */
   reset(): void {
     this.#step = 0;
+    this.#weight = 0;
     this.#sums.fill(null);
   }
 
-  /** The sums and the count as plain data, so that a run can be cut in the middle of a round. */
+  /**
+   * The sums and the counts as plain data, so that a run can be cut in the middle of a round. Where
+   * every parameter has a name, they are saved too, and sums find their parameters by them.
+   */
   stateDict(): StateValue {
+    const names = this.#parameters.map(({ name }) => name);
     return {
       step: this.#step,
+      ...(this.#weight !== this.#step && { weight: this.#weight }),
       gradients: this.#sums.map((sum, i) => (sum === null ? null : tensorOf(sum, this.#parameters[i]!.shape))),
+      ...(names.every((name) => name !== undefined) && { param_names: names }),
     };
   }
 
   /**
-   * Puts saved sums in place.
+   * Puts saved sums in place: by name where both sides have names, else by position.
    *
    * @throws TypeError or RangeError that names what does not fit; nothing has changed then.
    */
@@ -155,34 +180,60 @@ export class GradientAccumulator {
     this.prepareLoad(stateDict)();
   }
 
-  /** Checks a state dict and returns the function that puts it in place and cannot fail: for loading several objects, all or none. */
+  /**
+   * Checks a state dict and returns the function that puts it in place, allocates nothing and cannot
+   * fail: for loading several objects, all or none.
+   *
+   * @internal
+   */
   prepareLoad(stateDict: StateValue): () => void {
     const where = 'GradientAccumulator.loadStateDict';
     const dict = record(`${where}: the state dict`, stateDict);
-    checkKeys(where, dict, ['step', 'gradients']);
-    const step = integer(`${where}: step`, own(dict, 'step'));
+    checkKeys(where, dict, ['step', 'gradients'], ['weight', 'param_names']);
+    const step = integer(`${where}: step`, scalar(`${where}: step`, own(dict, 'step')));
+    const given = own(dict, 'weight');
+    // Before there were weights every batch counted 1.
+    const weight =
+      given === undefined ? step : number(`${where}: weight`, scalar(`${where}: weight`, given), { min: 0 });
+    const parameters = this.#parameters;
     const gradients = own(dict, 'gradients');
-    if (!Array.isArray(gradients) || gradients.length !== this.#parameters.length) {
+    if (!Array.isArray(gradients) || gradients.length !== parameters.length) {
       const came = Array.isArray(gradients) ? `${gradients.length}` : show(gradients);
-      const names = list(this.#parameters.map((parameter, i) => parameter.name ?? String(i)));
-      throw new RangeError(`${where}: gradients must list ${this.#parameters.length} sums (of ${names}), got ${came}`);
+      throw new RangeError(`${where}: gradients must list ${parameters.length} sums, one a parameter; got ${came}`);
     }
-    const sums = gradients.map((value, i) => {
-      if (value === null) return null;
-      const parameter = this.#parameters[i]!;
-      return stateArray(`${where}: the sum of ${label(parameter, i)}`, value, parameter.shape, parameter.dtype);
-    });
+    const places = matchNames(
+      where,
+      savedNames(where, own(dict, 'param_names'), parameters.length),
+      parameters.map(({ name }) => name),
+    );
+    const sums: (GradientSum | null)[] = parameters.map(() => null);
+    for (const [i, value] of gradients.entries()) {
+      const place = places[i]!;
+      const parameter = parameters[place]!;
+      if (value === null) continue;
+      const at = `${where}: the sum of ${label(parameter, place)}`;
+      sums[place] = stateArray(at, value, parameter.shape, parameter.dtype);
+    }
     if (step === 0 && sums.some((sum) => sum !== null)) {
       throw new RangeError(`${where}: step is 0, but there are sums; is the state dict complete?`);
     }
+    const room = sums.map((sum, i) => (sum === null ? this.#kept[i]! : (this.#kept[i] ?? newSum(parameters[i]!))));
     return () => {
       this.#step = step;
+      this.#weight = weight;
       for (const [i, sum] of sums.entries()) {
-        this.#sums[i] = sum;
-        this.#kept[i] = sum;
+        this.#kept[i] = room[i]!;
+        this.#sums[i] = sum === null ? null : room[i]!;
+        if (sum !== null) room[i]!.set(sum);
       }
     };
   }
+}
+
+function savedNames(where: string, names: unknown, count: number): (string | undefined)[] {
+  if (names === undefined) return new Array(count).fill(undefined);
+  if (Array.isArray(names) && names.length === count && names.every((name) => typeof name === 'string')) return names;
+  throw new TypeError(`${where}: param_names must list ${count} names, one a sum; got ${show(names)}`);
 }
 
 /** Zeros, in shared memory where the weights are: so that the threads of `parallelKernels` reach them. */
@@ -197,28 +248,26 @@ function numbers(gradient: NumericArray, parameter: Parameter): GradientSum {
   return isUint16(gradient) ? widened(gradient, parameter.dtype === 'float16') : gradient;
 }
 
-function addTo32(sum: Float32Array, gradient: Float32Array): void {
-  for (let k = 0; k < sum.length; k++) sum[k]! += gradient[k]!;
+// A product with a weight of 1 is exact.
+function addTo32(sum: Float32Array, gradient: Float32Array, weight: number): void {
+  for (let k = 0; k < sum.length; k++) sum[k]! += weight * gradient[k]!;
 }
 
-function addTo64(sum: Float64Array, gradient: Float64Array): void {
-  for (let k = 0; k < sum.length; k++) sum[k]! += gradient[k]!;
+function addTo64(sum: Float64Array, gradient: Float64Array, weight: number): void {
+  for (let k = 0; k < sum.length; k++) sum[k]! += weight * gradient[k]!;
 }
 
-/** Writes sum / divisor into the parameter's gradient, rounding once to the format it has. */
-function writeGradient(parameter: Parameter, sum: GradientSum, divisor: number): void {
-  const gradient = parameter.grad === null ? null : (checkedGradient('', parameter) as NumericArray);
-  if (gradient !== null && isUint16(gradient) && isSixteen(parameter.dtype)) {
-    const word = new Uint32Array(1);
-    const float = new Float32Array(word.buffer);
-    const narrow = parameter.dtype === 'float16' ? float16BitsOf : bfloat16Bits;
-    for (let k = 0; k < sum.length; k++) {
-      float[0] = sum[k]! / divisor;
-      gradient[k] = narrow(word[0]!);
-    }
+/** Writes sum / divisor into a gradient, rounding once to the format it has. */
+function writeGradient(gradient: NumericArray, sum: GradientSum, divisor: number, half: boolean): void {
+  if (!isUint16(gradient)) {
+    for (let k = 0; k < sum.length; k++) gradient[k] = sum[k]! / divisor;
     return;
   }
-  const target = gradient ?? newSum(parameter);
-  for (let k = 0; k < sum.length; k++) target[k] = sum[k]! / divisor;
-  if (gradient === null) parameter.grad = target;
+  const word = new Uint32Array(1);
+  const float = new Float32Array(word.buffer);
+  const narrow = half ? float16BitsOf : bfloat16Bits;
+  for (let k = 0; k < sum.length; k++) {
+    float[0] = sum[k]! / divisor;
+    gradient[k] = narrow(word[0]!);
+  }
 }

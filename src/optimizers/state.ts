@@ -2,14 +2,14 @@
  * An optimizer's state as plain data and back, in PyTorch's nesting and with PyTorch's keys. A state
  * is read whole and checked before anything is put in place.
  */
-import { integer, record, show } from '../core/check.ts';
+import { integer, list, record, show } from '../core/check.ts';
 import type { OptimizerStateDict, StateValue } from '../core/dtype.ts';
+import { matchNames } from '../core/names.ts';
 import { label, sizeOf } from '../core/parameter.ts';
 import { checkKeys, own, type StateArray, scalar, stateArray, tensorOf } from '../core/state-dict.ts';
 import { allocateOwn, freeOwn } from '../engine/memory.ts';
 import { OWN } from '../engine/work.ts';
 import type { Members } from './members.ts';
-import { matched } from './names.ts';
 import type { GroupOptions } from './options.ts';
 import type { ParamGroup } from './param-group.ts';
 import type { Rule, Slot } from './rule.ts';
@@ -219,4 +219,53 @@ function dictOf(where: string, stateDict: unknown): Record<string, unknown> {
   }
   checkKeys(where, dict, keys);
   return dict;
+}
+
+/** The ids of the parameters of a saved group, and their names where it has them. */
+function listed(at: string, group: Record<string, unknown>, count: number): [id: string, name: string | undefined][] {
+  const ids = own(group, 'params');
+  if (ids === undefined) {
+    throw new RangeError(`${at}: key "params" is missing; it has ${list(Object.keys(group).slice(0, 12))}`);
+  }
+  if (!Array.isArray(ids) || ids.length !== count) {
+    throw new RangeError(`${at}: params must list ${count} parameters, as this group has; got ${show(ids)}`);
+  }
+  const names = own(group, 'param_names') ?? [];
+  if (!Array.isArray(names) || (names.length !== 0 && names.length !== count)) {
+    throw new RangeError(`${at}: param_names must list ${count} names, one for each of params; got ${show(names)}`);
+  }
+  return ids.map((id: unknown, i) => {
+    if (typeof id !== 'number' && typeof id !== 'string') {
+      throw new TypeError(`${at}: params[${i}] must be a parameter's number, got ${show(id)}`);
+    }
+    const name: unknown = names[i] ?? undefined;
+    if (name !== undefined && typeof name !== 'string') {
+      throw new TypeError(`${at}: param_names[${i}] must be a string, got ${show(name)}`);
+    }
+    // Where state is keyed by names (torch.distributed), the ids are the names.
+    return [String(id), name ?? (typeof id === 'string' && !/^\d+$/.test(id) ? id : undefined)];
+  });
+}
+
+/** The live parameter of each id of the saved groups, which list as many as the live ones. */
+function matched(
+  where: string,
+  savedGroups: readonly unknown[],
+  live: readonly ParamGroup[],
+  slots: readonly Slot[],
+): Map<string, Slot> {
+  const saved = savedGroups.flatMap((group, i) =>
+    listed(`${where}: param_groups[${i}]`, group as Record<string, unknown>, live[i]!.params.length),
+  );
+  const places = matchNames(
+    where,
+    saved.map(([, name]) => name),
+    slots.map(({ parameter }) => parameter.name),
+  );
+  const result = new Map<string, Slot>();
+  for (const [i, [id]] of saved.entries()) {
+    if (result.has(id)) throw new RangeError(`${where}: parameter ${show(id)} is listed twice in param_groups`);
+    result.set(id, slots[places[i]!]!);
+  }
+  return result;
 }
