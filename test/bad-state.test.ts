@@ -39,9 +39,31 @@ describe.each([
     ['of a smaller model', 'params must list 4', (dict) => void (dict.param_groups[0]!.params = [0, 1, 2])],
     ['with no list of parameters', 'params must list 4', (dict) => void (dict.param_groups[0]!.params = 4)],
     ['without the list', 'key "params" is missing', (dict) => void delete dict.param_groups[0]!.params],
-    ['with a parameter twice', '3 is listed twice', (dict) => void (dict.param_groups[0]!.params = [0, 1, 3, 3])],
+    [
+      'with a parameter twice',
+      'parameter "3" is listed twice',
+      (dict) => void (dict.param_groups[0]!.params = [0, 1, 3, 3]),
+    ],
     ['with wrong numbers', 'params[0]', (dict) => void (dict.param_groups[0]!.params = [null, 1, 2, 3])],
-    ['with the names of another model', '"q"', (dict) => void (dict.param_groups[0]!.params = ['q', 'p1', 'p2', 'p3'])],
+    [
+      'with the names of another model',
+      '"q"',
+      (dict) => void (dict.param_groups[0]!.param_names = ['q', 'p1', 'p2', 'p3']),
+    ],
+    [
+      'with such names for numbers',
+      '"q"',
+      (dict) => {
+        delete dict.param_groups[0]!.param_names;
+        dict.param_groups[0]!.params = ['q', 'p1', 'p2', 'p3'];
+      },
+    ],
+    ['with too few names', 'param_names must list 4', (dict) => void (dict.param_groups[0]!.param_names = ['p0'])],
+    [
+      'with a name that is none',
+      'param_names[1] must be a string',
+      (dict) => void (dict.param_groups[0]!.param_names = ['p0', 1, 'p2', 'p3']),
+    ],
     ['without an option', 'key "weight_decay" is missing', (dict) => void delete dict.param_groups[0]!.weight_decay],
     ['with an unknown option', 'unknown key "weightDecay"', (dict) => void (dict.param_groups[0]!.weightDecay = 1)],
     ['with a wrong initial rate', 'initial_lr', (dict) => void (dict.param_groups[0]!.initial_lr = 'x')],

@@ -3,10 +3,16 @@
  * into a minor release and is told in the changelog (`npx vitest run --config test/vitest.config.ts no-regression -u`).
  */
 import { createHash } from 'node:crypto';
-import { getScheduler, type SchedulerName, SchedulerType } from 'tensorless';
+import { getScheduler, type OptimizerStateDict, type SchedulerName, SchedulerType } from 'tensorless';
 import { expect, it } from 'vitest';
 import { cases, exactly, model, setGradients, weightBits } from './_optimizers.ts';
 import { optimizerWith } from './golden-schedules.ts';
+
+/** Names are no part of a trajectory: these lines are older than `param_names` in state dicts. */
+function nameless(dict: OptimizerStateDict): OptimizerStateDict {
+  for (const group of dict.param_groups) delete group.param_names;
+  return dict;
+}
 
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
@@ -19,7 +25,7 @@ it('optimizers: eight steps of every optimizer in every format, rounded to neare
         setGradients(parameters, step);
         optimizer.step();
       }
-      return `${name}, ${dtype}, ${rounding}: ${hash(weightBits(parameters).join() + exactly(optimizer.stateDict()))}`;
+      return `${name}, ${dtype}, ${rounding}: ${hash(weightBits(parameters).join() + exactly(nameless(optimizer.stateDict())))}`;
     }),
   );
   expect(lines.join('\n')).toMatchInlineSnapshot(`

@@ -24,12 +24,12 @@ import {
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   claim,
+  type Message,
   PASS,
-  type Plan,
+  type PlanMessage,
   SERIAL,
   STEP,
   type StartMessage,
-  type StepMessage,
   TO,
 } from '../src/threads/protocol.ts';
 import { dtypes, optimizers, product, randomArray, randomNumbers } from './_optimizers.ts';
@@ -425,21 +425,21 @@ class FakeWorker implements WorkerLike {
   start: StartMessage | null = null;
   ended = false;
   readonly #onStart: (worker: FakeWorker) => void;
-  readonly #onStep: (worker: FakeWorker, message: StepMessage) => void;
+  readonly #onMessage: (worker: FakeWorker, message: Message) => void;
 
   constructor(
     onStart: (worker: FakeWorker) => void,
-    onStep: (worker: FakeWorker, message: StepMessage) => void = () => {},
+    onMessage: (worker: FakeWorker, message: Message) => void = () => {},
   ) {
     this.#onStart = onStart;
-    this.#onStep = onStep;
+    this.#onMessage = onMessage;
     FakeWorker.all.push(this);
   }
   postMessage(message: unknown): void {
     if (this.start === null) {
       this.start = message as StartMessage;
       setTimeout(() => this.#onStart(this));
-    } else this.#onStep(this, message as StepMessage);
+    } else this.#onMessage(this, message as Message);
   }
   terminate(): void {
     this.ended = true;
@@ -511,12 +511,12 @@ describe('a worker that ends in the middle of a step', () => {
 
   /** Kernels with one worker that takes an item of that pass as soon as it is open, and ends with it in hand. */
   async function kernelsWith(pass: number): Promise<ParallelKernels> {
-    let plan: Plan | null = null;
+    let plan: PlanMessage | null = null;
     const kernels = await parallelKernels({
       threads: 2,
       createWorker: () =>
         new FakeWorker(ready, (_, message) => {
-          if (message.plan !== null) plan = { ...message.plan, tasks: [] };
+          if (message.kind === 'plan') plan = message;
         }),
     });
     const [worker] = FakeWorker.all;
