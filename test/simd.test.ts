@@ -1,5 +1,14 @@
 import fc from 'fast-check';
-import { Adafactor, AdamW, type DType, type Kernels, type NumericArray, type Optimizer, Parameter } from 'tensorless';
+import {
+  Adafactor,
+  AdamW,
+  type DType,
+  type Kernels,
+  Lion,
+  type NumericArray,
+  type Optimizer,
+  Parameter,
+} from 'tensorless';
 import { simdKernels } from 'tensorless/simd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { sixteen } from '../src/core/sixteen-bits.ts';
@@ -292,6 +301,7 @@ const optimizers: Record<string, (params: Parameter[], options: object) => Optim
   'Adafactor with momentum': (params, options) =>
     new Adafactor(params, { beta1: 0.9, relativeStep: false, scaleParameter: false, lr: 0.02, ...options }),
   AdamW: (params, options) => new AdamW(params, { lr: 0.02, ...options }),
+  Lion: (params, options) => new Lion(params, { lr: 0.02, weightDecay: 0.1, ...options }),
   'AdamW with amsgrad': (params, options) => new AdamW(params, { lr: 0.02, amsgrad: true, ...options }),
   'AdamW uncorrected, maximized': (params, options) =>
     new AdamW(params, { lr: 0.02, correctBias: false, maximize: true, ...options }),
@@ -355,9 +365,8 @@ function play(golden: Golden, options: object): unknown[] {
     ({ name, array }) => new Parameter(arrayOf(array), array.shape, { name, dtype: array.dtype }),
   );
   const given = { ...camelCase(golden.options), ...options };
-  const optimizer = golden.optimizer.endsWith('Adafactor')
-    ? new Adafactor(parameters, given)
-    : new AdamW(parameters, given);
+  const Class = golden.optimizer.endsWith('Adafactor') ? Adafactor : golden.optimizer.endsWith('Lion') ? Lion : AdamW;
+  const optimizer = new Class(parameters, given);
   return golden.grads.map((row) => {
     row.forEach((grad, i) => {
       parameters[i]!.grad = grad === null ? null : arrayOf(grad);
