@@ -111,16 +111,15 @@ export class Stepper implements Course {
     if (work.p.BYTES_PER_ELEMENT !== 2) kernels.checkLive?.(work.p as StateArray);
     if (work.g.BYTES_PER_ELEMENT !== 2) kernels.checkLive?.(work.g as StateArray);
     const { numbers, dtype } = work;
-    const values = group as unknown as { nonFinite: string; rounding: string; seed: number };
-    numbers[AT.check] = values.nonFinite === 'propagate' ? 0 : 1;
+    numbers[AT.check] = group.nonFinite === 'propagate' ? 0 : 1;
     numbers[AT.step] = slot.step + 1;
     numbers[AT.stochastic] = 0;
-    if (isSixteen(dtype) && values.rounding === 'stochastic') {
+    if (isSixteen(dtype) && group.rounding === 'stochastic') {
       numbers[AT.stochastic] = 1;
       const { name } = slot.parameter;
       // A named parameter has the stream of its name, wherever in the list it stands.
       const stream = name === undefined ? slot.index : nameHash(name);
-      numbers.set(streamKey(values.seed, stream, slot.occurrence), AT.key0);
+      numbers.set(streamKey(group.seed as number, stream, slot.occurrence), AT.key0);
     }
     if (slot.bound !== use) this.#bind(slot, use);
     this.strip.reserve(work);
