@@ -41,6 +41,8 @@ export class Stepper implements Course {
   readonly #active: Slot[] = [];
   /** State arrays that this step made, until it has begun to write. */
   readonly #made: { readonly slot: Slot; readonly key: string }[] = [];
+  /** The room's strips, as far as they are to stay. */
+  #strips: readonly Float32Array[];
   #where = '';
   /** The works that go through the later passes together. */
   #first = 0;
@@ -52,6 +54,7 @@ export class Stepper implements Course {
     this.kernels = kernels;
     this.#engine = engineOf(kernels);
     this.#room = new Room(kernels);
+    this.#strips = this.#room.strips;
     this.strip = new Strip(loopsOf(this.#engine, rule.loops), this.#engine.sixteen ?? null, this.#room);
     this.#memo = rule.memo?.();
   }
@@ -203,6 +206,7 @@ export class Stepper implements Course {
       return false;
     }
     this.#made.length = 0;
+    this.#strips = this.#room.strips;
     return true;
   }
 
@@ -221,6 +225,9 @@ export class Stepper implements Course {
     this.works.length = this.#active.length = 0;
     for (const { slot, key } of this.#made) this.drop(slot, key);
     this.#made.length = 0;
+    if (this.#room.strips === this.#strips) return;
+    this.#room.dispose();
+    this.#strips = this.#room.strips;
   }
 
   /** Gives a state array back. */
