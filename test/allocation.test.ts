@@ -123,6 +123,14 @@ describe.each(all)('$name in $dtype on $engine kernels, out of memory', ({ make,
     expect(memory.live.size).toBeGreaterThan(held);
     const other = fresh.prepareLoad(dict);
     expect(never).toThrow(/was checked before another one; check it again/);
+    // A step makes the state first: what is put in place takes its room over.
+    const stepped = make(model(dtype), { kernels: memory.kernels });
+    const late = stepped.prepareLoad(dict);
+    setGradients(stepped.parameters, 1);
+    stepped.step();
+    late();
+    expect(exactly(stepped.stateDict())).toBe(exactly(dict));
+    stepped.dispose();
     other();
     for (const one of [optimizer, fresh]) one.dispose();
     expect(memory.live.size).toBe(0);

@@ -22,16 +22,8 @@ import {
   type WorkerLike,
 } from 'tensorless/parallel';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import {
-  claim,
-  type Message,
-  PASS,
-  type PlanMessage,
-  SERIAL,
-  STEP,
-  type StartMessage,
-  TO,
-} from '../src/threads/protocol.ts';
+import { claim, PASS, type PlanMessage, SERIAL, STEP, TO } from '../src/threads/protocol.ts';
+import { FakeWorker, ready } from './_fake-worker.ts';
 import { dtypes, optimizers, product, randomArray, randomNumbers } from './_optimizers.ts';
 import { createWorker } from './_workers.ts';
 
@@ -417,42 +409,6 @@ describe('parallelKernels', () => {
     expect(weight.data.every((value) => value < 0)).toBe(true);
   });
 });
-
-/** A worker in name only: what it does with a message is the test's. */
-class FakeWorker implements WorkerLike {
-  static readonly all: FakeWorker[] = [];
-  readonly #listeners = new Map<string, ((value: unknown) => void)[]>();
-  start: StartMessage | null = null;
-  ended = false;
-  readonly #onStart: (worker: FakeWorker) => void;
-  readonly #onMessage: (worker: FakeWorker, message: Message) => void;
-
-  constructor(
-    onStart: (worker: FakeWorker) => void,
-    onMessage: (worker: FakeWorker, message: Message) => void = () => {},
-  ) {
-    this.#onStart = onStart;
-    this.#onMessage = onMessage;
-    FakeWorker.all.push(this);
-  }
-  postMessage(message: unknown): void {
-    if (this.start === null) {
-      this.start = message as StartMessage;
-      setTimeout(() => this.#onStart(this));
-    } else this.#onMessage(this, message as Message);
-  }
-  terminate(): void {
-    this.ended = true;
-  }
-  on(event: string, listener: (value: unknown) => void): void {
-    this.#listeners.set(event, [...(this.#listeners.get(event) ?? []), listener]);
-  }
-  emit(event: string, value: unknown): void {
-    for (const listener of this.#listeners.get(event) ?? []) listener(value);
-  }
-}
-
-const ready = (worker: FakeWorker): void => worker.emit('message', 'ready');
 
 describe('a worker that does not start', () => {
   afterEach(() => {

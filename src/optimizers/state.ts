@@ -155,7 +155,11 @@ export class StateKeeper {
     // What a rule remembers of its last update is not known any more.
     slot.work.numbers.fill(Number.NaN, OWN);
     if (loaded === undefined) return;
-    for (const [key, array] of fresh!) slot.arrays.set(key, array);
+    for (const [key, array] of fresh!) {
+      // A step since the check may have made one.
+      if (slot.arrays.has(key)) this.#stepper.drop(slot, key);
+      slot.arrays.set(key, array);
+    }
     for (const [key, array] of loaded.arrays) slot.arrays.get(key)!.set(array);
     for (const [key, at] of Object.entries(this.#rule.savedNumbers ?? {})) {
       slot.work.numbers[at] = loaded.numbers[key]!;
