@@ -6,6 +6,7 @@ import {
   type DType,
   fromBfloat16,
   fromFloat16,
+  Lion,
   type NumericArray,
   type Optimizer,
   Parameter,
@@ -40,6 +41,7 @@ export const optimizers: readonly OptimizerCase[] = [
     name: 'AdamW uncorrected',
     make: (params, options) => new AdamW(params, { lr: 0.02, weightDecay: 0, correctBias: false, ...options }),
   },
+  { name: 'Lion', make: (params, options) => new Lion(params, { lr: 0.02, ...options }) },
 ];
 
 export const dtypes: readonly DType[] = ['float32', 'float64', 'bfloat16', 'float16'];

@@ -1,5 +1,5 @@
 /** What the tests of refused input share: how an error is looked at, and the optimizers with wrong values for each of their options. */
-import { Adafactor, AdamW, type DType, type Optimizer, type Parameter } from 'tensorless';
+import { Adafactor, AdamW, type DType, Lion, type Optimizer, type Parameter } from 'tensorless';
 import { expect } from 'vitest';
 import { model, setGradients, snapshot } from './_optimizers.ts';
 import { notBooleans, notCounts, notDecay, notFinite, notNonNegative, notNumbers } from './_wrong-values.ts';
@@ -89,6 +89,16 @@ export const optimizers: {
       correctBias: notBooleans,
       amsgrad: notBooleans,
       maximize: notBooleans,
+      ...common,
+    },
+  },
+  {
+    name: 'Lion',
+    make: (parameters, options) => new Lion(parameters, options),
+    options: {
+      lr: [null, ...notNonNegative],
+      betas: notPairs(notDecay),
+      weightDecay: [null, ...notNonNegative],
       ...common,
     },
   },

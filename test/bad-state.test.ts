@@ -1,5 +1,5 @@
 /** State dicts that do not fit are refused by name, and a refused one changes nothing. */
-import { Adafactor, AdamW, type Optimizer, Parameter, toBfloat16, toFloat16 } from 'tensorless';
+import { Adafactor, AdamW, Lion, type Optimizer, Parameter, toBfloat16, toFloat16 } from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import { model } from './_optimizers.ts';
 import { hostile, refuses, trained } from './_refusals.ts';
@@ -8,6 +8,7 @@ import { notRecords } from './_wrong-values.ts';
 describe.each([
   { name: 'Adafactor', make: (p: Parameter[]): Optimizer => new Adafactor(p), array: 'exp_avg_sq_row', at: 2 },
   { name: 'AdamW', make: (p: Parameter[]): Optimizer => new AdamW(p), array: 'exp_avg', at: 2 },
+  { name: 'Lion', make: (p: Parameter[]): Optimizer => new Lion(p), array: 'exp_avg', at: 2 },
 ])('$name.loadStateDict', ({ name, make, array, at }) => {
   type Dict = { state: Record<string, Record<string, unknown>>; param_groups: Record<string, unknown>[] };
   type Tensor = { dtype: unknown; shape: unknown; data: unknown };
@@ -39,9 +40,31 @@ describe.each([
     ['of a smaller model', 'params must list 4', (dict) => void (dict.param_groups[0]!.params = [0, 1, 2])],
     ['with no list of parameters', 'params must list 4', (dict) => void (dict.param_groups[0]!.params = 4)],
     ['without the list', 'key "params" is missing', (dict) => void delete dict.param_groups[0]!.params],
-    ['with a parameter twice', '3 is listed twice', (dict) => void (dict.param_groups[0]!.params = [0, 1, 3, 3])],
+    [
+      'with a parameter twice',
+      'parameter "3" is listed twice',
+      (dict) => void (dict.param_groups[0]!.params = [0, 1, 3, 3]),
+    ],
     ['with wrong numbers', 'params[0]', (dict) => void (dict.param_groups[0]!.params = [null, 1, 2, 3])],
-    ['with the names of another model', '"q"', (dict) => void (dict.param_groups[0]!.params = ['q', 'p1', 'p2', 'p3'])],
+    [
+      'with the names of another model',
+      '"q"',
+      (dict) => void (dict.param_groups[0]!.param_names = ['q', 'p1', 'p2', 'p3']),
+    ],
+    [
+      'with such names for numbers',
+      '"q"',
+      (dict) => {
+        delete dict.param_groups[0]!.param_names;
+        dict.param_groups[0]!.params = ['q', 'p1', 'p2', 'p3'];
+      },
+    ],
+    ['with too few names', 'param_names must list 4', (dict) => void (dict.param_groups[0]!.param_names = ['p0'])],
+    [
+      'with a name that is none',
+      'param_names[1] must be a string',
+      (dict) => void (dict.param_groups[0]!.param_names = ['p0', 1, 'p2', 'p3']),
+    ],
     ['without an option', 'key "weight_decay" is missing', (dict) => void delete dict.param_groups[0]!.weight_decay],
     ['with an unknown option', 'unknown key "weightDecay"', (dict) => void (dict.param_groups[0]!.weightDecay = 1)],
     ['with a wrong initial rate', 'initial_lr', (dict) => void (dict.param_groups[0]!.initial_lr = 'x')],
@@ -62,7 +85,6 @@ describe.each([
       (dict) => void (dict.state[at] = null as never),
     ],
     ['without an array', `"p2": key "${array}" is missing`, (dict) => void delete dict.state[at]![array]],
-    ['without a step', 'p2": key "step" is missing', (dict) => void delete dict.state[at]!.step],
     ['with an unknown array', 'p2": unknown key "exp_avg_sqr"', (dict) => void (dict.state[at]!.exp_avg_sqr = 1)],
     [
       'with a __proto__ array',
@@ -117,7 +139,7 @@ describe.each([
       '"exp_avg" is missing',
       (dict) => void (dict.param_groups[0]!.beta1 = 0.9),
     ]);
-  } else {
+  } else if (name === 'AdamW') {
     mutations.push([
       'with amsgrad but no maxima',
       '"max_exp_avg_sq" is missing',
@@ -129,6 +151,11 @@ describe.each([
       (dict) => void (dict.param_groups[0]!.decoupled_weight_decay = false),
     ]);
     mutations.push(['with a wrong flag', 'foreach', (dict) => void (dict.param_groups[0]!.foreach = 'no')]);
+  }
+
+  // Lion's own package counts none.
+  if (name !== 'Lion') {
+    mutations.push(['without a step', 'p2": key "step" is missing', (dict) => void delete dict.state[at]!.step]);
   }
 
   it.each(mutations)('refuses a state dict %s', (_, message, mutate) => {

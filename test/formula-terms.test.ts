@@ -1,8 +1,18 @@
 /**
- * Both formulas once more, slowly, in double, with a switch for every term. The library agrees with the whole formula to 1e-12, and a formula that
+ * All formulas once more, slowly, in double, with a switch for every term. The library agrees with the whole formula to 1e-12, and a formula that
  * lacks any one term is far from it: so each row guards the term it names, in the library and in this reference.
  */
-import { Adafactor, type AdafactorOptions, AdamW, type AdamWOptions, type CommonOptions, Parameter } from 'tensorless';
+import {
+  Adafactor,
+  type AdafactorOptions,
+  AdamW,
+  type AdamWOptions,
+  type CommonOptions,
+  Lion,
+  type LionOptions,
+  type Optimizer,
+  Parameter,
+} from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import { product, randomNumbers } from './_optimizers.ts';
 
@@ -11,6 +21,7 @@ type Has = (term: string) => boolean;
 type Numbers<Options> = Required<Omit<Options, keyof CommonOptions>>;
 type AdafactorNumbers = Numbers<AdafactorOptions>;
 type AdamWNumbers = Numbers<AdamWOptions>;
+type LionNumbers = Numbers<LionOptions>;
 
 interface State {
   step: number;
@@ -125,6 +136,30 @@ function adamw(
   }
 }
 
+/** Chen et al. 2023, algorithm 2, one step. */
+function lion(
+  p: number[],
+  gradient: readonly number[],
+  _shape: readonly number[],
+  state: State,
+  { lr, betas, weightDecay }: LionNumbers,
+  has: Has,
+): void {
+  const [beta1, beta2] = betas;
+  const rate = has('lr') ? lr : 1e-4;
+  const decay = has('weight decay') ? (has('lr in the weight decay') ? rate : 1) * weightDecay : 0;
+  for (let k = 0; k < p.length; k++) {
+    const g = gradient[k]! + (has('decoupling of the weight decay') ? 0 : weightDecay * p[k]!);
+    const m = has('moment') ? state.m[k]! : 0;
+    const direction = has('interpolation with beta1') ? beta1 * m + (1 - beta1) * g : m + (1 - beta2) * g;
+    const before = has('moment of beta2, after the update') ? direction : beta2 * m + (1 - beta2) * g;
+    const update = has('sign') ? Math.sign(before) : before;
+    const keep = has('decoupling of the weight decay') ? 1 - decay : 1;
+    p[k] = p[k]! * keep - rate * update;
+    state.m[k] = (has('beta2') ? beta2 : beta1) * m + (1 - (has('beta2') ? beta2 : beta1)) * g;
+  }
+}
+
 interface Run {
   readonly shape?: readonly number[];
   /** Typical magnitude of the weights. */
@@ -191,6 +226,18 @@ const adamwRows: readonly Row<AdamWOptions>[] = [
   ['decay after the update', { lr: 0.05, weightDecay: 0.3, correctBias: false }],
 ];
 
+const lionRows: readonly Row<LionOptions>[] = [
+  ['sign', { lr: 0.05 }],
+  ['moment', { lr: 0.05 }],
+  ['interpolation with beta1', { lr: 0.05 }],
+  ['moment of beta2, after the update', { lr: 0.05, betas: [0.5, 0.95] }],
+  ['beta2', { lr: 0.05, betas: [0.7, 0.95] }],
+  ['lr', { lr: 0.05 }],
+  ['weight decay', { lr: 0.05, weightDecay: 0.3 }],
+  ['lr in the weight decay', { lr: 0.05, weightDecay: 0.3 }],
+  ['decoupling of the weight decay', { lr: 0.05, weightDecay: 0.3 }],
+];
+
 const STEPS = 12;
 
 function inputs({ shape = matrix, size = 0.5, growth = 1 }: Run): { weights: Float64Array; gradients: Float64Array[] } {
@@ -226,7 +273,7 @@ function reference<Options>(
 }
 
 /** The same trajectory by the library. */
-function trajectory(make: (parameters: Parameter[]) => Adafactor | AdamW, run: Run): number[] {
+function trajectory(make: (parameters: Parameter[]) => Optimizer, run: Run): number[] {
   const { weights, gradients } = inputs(run);
   const parameter = new Parameter(weights, run.shape ?? matrix);
   const optimizer = make([parameter]);
@@ -282,6 +329,8 @@ const adamwDefaults: AdamWNumbers = {
   maximize: false,
 };
 
+const lionDefaults: LionNumbers = { lr: 1e-4, betas: [0.9, 0.99], weightDecay: 0 };
+
 describe('Adafactor', () => {
   const asked = new Set<string>();
 
@@ -319,5 +368,25 @@ describe('AdamW', () => {
 
   it('has a row for every term above', () => {
     expect([...asked].sort()).toEqual([...new Set(adamwRows.map(([term]) => term))].sort());
+  });
+});
+
+describe('Lion', () => {
+  const asked = new Set<string>();
+
+  it.each(named(lionRows))('has $term (with $options, $run)', ({ term, options, run }) => {
+    const all = { ...lionDefaults, ...options };
+    const whole = reference(lion, all, run, asked);
+    expect(
+      distance(
+        trajectory((parameters) => new Lion(parameters, options), run),
+        whole,
+      ),
+    ).toBeLessThan(1e-12);
+    expect(distance(reference(lion, all, run, asked, term), whole)).toBeGreaterThan(1e-3);
+  });
+
+  it('has a row for every term above', () => {
+    expect([...asked].sort()).toEqual([...new Set(lionRows.map(([term]) => term))].sort());
   });
 });

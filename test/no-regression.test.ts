@@ -3,15 +3,23 @@
  * into a minor release and is told in the changelog (`npx vitest run --config test/vitest.config.ts no-regression -u`).
  */
 import { createHash } from 'node:crypto';
-import { getScheduler, type SchedulerName, SchedulerType } from 'tensorless';
+import { getScheduler, type OptimizerStateDict, type SchedulerName, SchedulerType } from 'tensorless';
 import { expect, it } from 'vitest';
 import { cases, exactly, model, setGradients, weightBits } from './_optimizers.ts';
 import { optimizerWith } from './golden-schedules.ts';
 
+/** Names are no part of a trajectory: these lines are older than `param_names` in state dicts. */
+function nameless(dict: OptimizerStateDict): OptimizerStateDict {
+  for (const group of dict.param_groups) delete group.param_names;
+  return dict;
+}
+
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
-it('optimizers: eight steps of every optimizer in every format, rounded to nearest and stochastically', () => {
-  const lines = cases.flatMap(({ name, dtype, make }) =>
+/** Eight steps in every format, rounded to nearest and stochastically. */
+function trajectories(of: (name: string) => boolean): string {
+  const chosen = cases.filter(({ name }) => of(name));
+  const lines = chosen.flatMap(({ name, dtype, make }) =>
     (['nearest', 'stochastic'] as const).map((rounding) => {
       const parameters = model(dtype, 11);
       const optimizer = make(parameters, { rounding, seed: 5 });
@@ -19,10 +27,27 @@ it('optimizers: eight steps of every optimizer in every format, rounded to neare
         setGradients(parameters, step);
         optimizer.step();
       }
-      return `${name}, ${dtype}, ${rounding}: ${hash(weightBits(parameters).join() + exactly(optimizer.stateDict()))}`;
+      return `${name}, ${dtype}, ${rounding}: ${hash(weightBits(parameters).join() + exactly(nameless(optimizer.stateDict())))}`;
     }),
   );
-  expect(lines.join('\n')).toMatchInlineSnapshot(`
+  return lines.join('\n');
+}
+
+it('Lion', () => {
+  expect(trajectories((name) => name === 'Lion')).toMatchInlineSnapshot(`
+    "Lion, float32, nearest: 2d8c62290b4d50a5
+    Lion, float32, stochastic: ffe3992e104b65cb
+    Lion, float64, nearest: 0d23912b8e6d0afd
+    Lion, float64, stochastic: 896461e4823623c5
+    Lion, bfloat16, nearest: 990343981f95f786
+    Lion, bfloat16, stochastic: b154c09fbffcefe4
+    Lion, float16, nearest: e673480f3aba9ec0
+    Lion, float16, stochastic: 7ace1faef92c24d8"
+  `);
+});
+
+it('Adafactor and AdamW', () => {
+  expect(trajectories((name) => name !== 'Lion')).toMatchInlineSnapshot(`
     "Adafactor, float32, nearest: e1b22753484bab6e
     Adafactor, float32, stochastic: 83868a9d34d02204
     Adafactor, float64, nearest: 5620a8b0a023f798

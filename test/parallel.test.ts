@@ -22,16 +22,8 @@ import {
   type WorkerLike,
 } from 'tensorless/parallel';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import {
-  claim,
-  PASS,
-  type Plan,
-  SERIAL,
-  STEP,
-  type StartMessage,
-  type StepMessage,
-  TO,
-} from '../src/threads/protocol.ts';
+import { claim, PASS, type PlanMessage, SERIAL, STEP, TO } from '../src/threads/protocol.ts';
+import { FakeWorker, ready } from './_fake-worker.ts';
 import { dtypes, optimizers, product, randomArray, randomNumbers } from './_optimizers.ts';
 import { createWorker } from './_workers.ts';
 
@@ -418,42 +410,6 @@ describe('parallelKernels', () => {
   });
 });
 
-/** A worker in name only: what it does with a message is the test's. */
-class FakeWorker implements WorkerLike {
-  static readonly all: FakeWorker[] = [];
-  readonly #listeners = new Map<string, ((value: unknown) => void)[]>();
-  start: StartMessage | null = null;
-  ended = false;
-  readonly #onStart: (worker: FakeWorker) => void;
-  readonly #onStep: (worker: FakeWorker, message: StepMessage) => void;
-
-  constructor(
-    onStart: (worker: FakeWorker) => void,
-    onStep: (worker: FakeWorker, message: StepMessage) => void = () => {},
-  ) {
-    this.#onStart = onStart;
-    this.#onStep = onStep;
-    FakeWorker.all.push(this);
-  }
-  postMessage(message: unknown): void {
-    if (this.start === null) {
-      this.start = message as StartMessage;
-      setTimeout(() => this.#onStart(this));
-    } else this.#onStep(this, message as StepMessage);
-  }
-  terminate(): void {
-    this.ended = true;
-  }
-  on(event: string, listener: (value: unknown) => void): void {
-    this.#listeners.set(event, [...(this.#listeners.get(event) ?? []), listener]);
-  }
-  emit(event: string, value: unknown): void {
-    for (const listener of this.#listeners.get(event) ?? []) listener(value);
-  }
-}
-
-const ready = (worker: FakeWorker): void => worker.emit('message', 'ready');
-
 describe('a worker that does not start', () => {
   afterEach(() => {
     vi.useRealTimers();
@@ -511,12 +467,12 @@ describe('a worker that ends in the middle of a step', () => {
 
   /** Kernels with one worker that takes an item of that pass as soon as it is open, and ends with it in hand. */
   async function kernelsWith(pass: number): Promise<ParallelKernels> {
-    let plan: Plan | null = null;
+    let plan: PlanMessage | null = null;
     const kernels = await parallelKernels({
       threads: 2,
       createWorker: () =>
         new FakeWorker(ready, (_, message) => {
-          if (message.plan !== null) plan = { ...message.plan, tasks: [] };
+          if (message.kind === 'plan') plan = message;
         }),
     });
     const [worker] = FakeWorker.all;

@@ -23,11 +23,11 @@ describe.each(['cpu', 'wasm'])('tfOptimizer on the %s backend', (backend) => {
   afterEach(() => tf.disposeVariables());
 
   /** A linear model with two variables and its loss. */
-  function problem(): { variables: tf.Variable[]; loss: () => tf.Scalar } {
+  function problem(names: string[] = []): { variables: tf.Variable[]; loss: () => tf.Scalar } {
     const x = tf.tensor(numbers(40, 37), [10, 4]);
     const y = tf.tensor(numbers(30, 53), [10, 3]);
-    const weight = tf.variable(tf.tensor(numbers(12, 29), [4, 3]), true);
-    const bias = tf.variable(tf.tensor(numbers(3, 31), [3]), true);
+    const weight = tf.variable(tf.tensor(numbers(12, 29), [4, 3]), true, names[0]);
+    const bias = tf.variable(tf.tensor(numbers(3, 31), [3]), true, names[1]);
     return { variables: [weight, bias], loss: () => tf.mean(tf.square(tf.sub(tf.add(tf.matMul(x, weight), bias), y))) };
   }
   const values = (variables: tf.Variable[]): number[] => variables.flatMap((variable) => [...variable.dataSync()]);
@@ -121,7 +121,11 @@ describe.each(['cpu', 'wasm'])('tfOptimizer on the %s backend', (backend) => {
         second.minimize(b.loss, false, b.variables);
       }
       expect(values(b.variables)).toEqual(values(a.variables));
-      expect(second.optimizer.stateDict()).toEqual(first.optimizer.stateDict());
+      const nameless = ({ optimizer }: TfOptimizer): unknown => {
+        const { state, param_groups } = optimizer.stateDict();
+        return [state, param_groups.map(({ param_names, ...group }) => group)];
+      };
+      expect(nameless(second)).toEqual(nameless(first));
     }
   });
 
@@ -137,8 +141,9 @@ describe.each(['cpu', 'wasm'])('tfOptimizer on the %s backend', (backend) => {
   });
 
   it('goes on bit for bit from a checkpoint with weights, state and schedule', () => {
+    const names = ['weight', 'bias'];
     const run = (): { variables: tf.Variable[]; optimizer: TfOptimizer; scheduler: LRScheduler; step: () => void } => {
-      const { variables, loss } = problem();
+      const { variables, loss } = problem(names);
       let scheduler: LRScheduler | undefined;
       const optimizer = tfOptimizer((params) => {
         const adafactor = make.adafactor(params);
@@ -153,6 +158,7 @@ describe.each(['cpu', 'wasm'])('tfOptimizer on the %s backend', (backend) => {
     };
     const whole = run();
     for (let i = 0; i < 10; i++) whole.step();
+    tf.disposeVariables();
     const cut = run();
     for (let i = 0; i < 4; i++) cut.step();
     const file = encodeTrainingState({
@@ -160,13 +166,11 @@ describe.each(['cpu', 'wasm'])('tfOptimizer on the %s backend', (backend) => {
       optimizer: cut.optimizer.optimizer,
       scheduler: cut.scheduler,
     });
-    const names = cut.variables.map(({ name }) => name);
     tf.disposeVariables();
     const fresh = run();
-    // In one program names differ; a restarted one has the same.
-    expect(names).not.toEqual(fresh.variables.map(({ name }) => name));
-    const parameters = fresh.optimizer.parameters;
-    for (const [i, parameter] of parameters.entries()) Object.defineProperty(parameter, 'name', { value: names[i] });
+    // A restarted program gives its variables the same names; in one program that needs to be asked for.
+    expect(fresh.variables.map(({ name }) => name)).toEqual(names);
+    const { parameters } = fresh.optimizer;
     decodeTrainingState(file, { parameters, optimizer: fresh.optimizer.optimizer, scheduler: fresh.scheduler });
     fresh.optimizer.writeWeights();
     for (let i = 4; i < 10; i++) fresh.step();

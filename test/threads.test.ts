@@ -1,12 +1,15 @@
 /** What the threads of `tensorless/parallel` agree on: claims, and arrays on their way. */
-import { Parameter } from 'tensorless';
+import { AdamW, Parameter } from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import type { DType, NumericArray } from '../src/core/dtype.ts';
+import type { StateArray } from '../src/core/state-dict.ts';
+import { ENGINE } from '../src/engine/engine.ts';
 import { type Kernels, typescriptKernels } from '../src/engine/kernels.ts';
-import { createTask, type StateArray } from '../src/engine/tasks.ts';
+import type { Work } from '../src/engine/work.ts';
+import { Stepper } from '../src/optimizers/step.ts';
 import { Arena } from '../src/simd/arena.ts';
-import { BEYOND, RESERVED } from '../src/simd/loops.ts';
 import { compileSimd, makeMemory, PAGE, simdEngine } from '../src/simd/module.ts';
+import { BEYOND, RESERVED } from '../src/simd/wasm-loops.ts';
 import {
   CALLER,
   claim,
@@ -21,17 +24,19 @@ import {
   pack,
   packArrays,
   SERIAL,
-  unpackPlan,
-  type WirePlan,
+  unpackArrays,
+  unpackWork,
+  type WireWork,
   WORDS,
 } from '../src/threads/protocol.ts';
 import { cases, randomArray, randomNumbers } from './_optimizers.ts';
 
 const plan = (items: number): Plan => ({
-  tasks: [],
+  rule: 'AdamW',
+  works: [],
   columns: [],
   firstUnit: Int32Array.of(0, items),
-  taskOf: new Int32Array(items),
+  workOf: new Int32Array(items),
   items: Int32Array.from({ length: items + 1 }, (_, i) => i),
   states: new Int32Array(new SharedArrayBuffer(4 * items)),
 });
@@ -81,7 +86,12 @@ describe('claim', () => {
   });
 });
 
-describe('a plan on its way', () => {
+describe('a work on its way', () => {
+  /** A work of AdamW over this parameter. */
+  const workOf = (parameter: Parameter, take: (length: number) => Float64Array): Work =>
+    new Stepper(AdamW.rule, { ...typescriptKernels, [ENGINE]: { scratch: take } }).makeWork(parameter);
+  const doubles = (length: number): Float64Array => new Float64Array(new SharedArrayBuffer(8 * length));
+
   it.each<[DType, boolean]>([
     ['float32', true],
     ['float32', false],
@@ -100,39 +110,49 @@ describe('a plan on its way', () => {
       used += 64;
       return array;
     };
-    const task = createTask(
-      'adam',
-      make(6),
-      [6],
-      dtype,
-      (length) => new Float64Array(new SharedArrayBuffer(8 * length)),
-    );
+    const work = workOf(new Parameter(make(6), { dtype }), doubles);
     const wide: DType = dtype === 'float64' ? 'float64' : 'float32';
-    task.g = make(6);
-    task.m = make(6, wide) as StateArray;
-    task.v = make(6, wide) as StateArray;
-    const wire: WirePlan = {
-      ...plan(1),
-      tasks: [{ ...task, p: pack(task.p, memory), ...packArrays(task, memory) }],
+    work.g = make(6);
+    work.state.exp_avg = make(6, wide) as StateArray;
+    work.state.exp_avg_sq = make(6, wide) as StateArray;
+    const { rule, cut, numbers, sums, sumsEach, own } = work;
+    const wire: WireWork = {
+      ...{ rule, dtype, cut, numbers, sums, sumsEach, own },
+      columns: doubles(0),
+      p: pack(work.p, memory),
+      ...packArrays(work, memory),
     };
     // As postMessage does: a clone of a view over shared memory is a view of the same memory.
-    const arrived = unpackPlan(structuredClone(wire), memory).tasks[0]!;
-    for (const key of ['p', 'g', 'm', 'v'] as const) {
-      expect(arrived[key]!.constructor, key).toBe(task[key]!.constructor);
-      expect(arrived[key]!.length, key).toBe(6);
-      task[key]![5] = 9;
-      expect(arrived[key]![5], key).toBe(9);
+    const arrived = unpackWork(structuredClone(wire), memory);
+    const arraysOf = ({ p, g, state }: Work): [string, NumericArray | null][] =>
+      Object.entries({ p, g, ...state } as Record<string, NumericArray | null>);
+    const there = Object.fromEntries(arraysOf(arrived));
+    expect(Object.keys(there)).toEqual(['p', 'g', 'exp_avg', 'exp_avg_sq', 'max_exp_avg_sq']);
+    for (const [key, here] of arraysOf(work)) {
+      if (key === 'max_exp_avg_sq') expect([here, there[key]]).toEqual([null, null]);
+      else {
+        expect(there[key]!.constructor, key).toBe(here!.constructor);
+        expect(there[key]!.length, key).toBe(6);
+        here![5] = 9;
+        expect(there[key]![5], key).toBe(9);
+      }
     }
-    expect(arrived.largest).toBeNull();
+    work.numbers[3] = work.sums[0] = 8;
+    expect([arrived.numbers[3], arrived.sums[0]]).toEqual([8, 8]);
+    expect([arrived.rule, arrived.dtype, arrived.cut]).toEqual(['AdamW', dtype, work.cut]);
   });
 
-  it('brings the largest second moment where there is one', () => {
+  it('takes other arrays later, and lets go of those that are there no more', () => {
     const array = new Float32Array(new SharedArrayBuffer(8));
-    const task = createTask('adam', array, [2], 'float32', (length) => new Float64Array(length));
-    task.largest = array;
-    expect(packArrays(task, null)).toEqual({ g: array, m: null, v: null, largest: array });
-    const arrived = unpackPlan({ ...plan(1), tasks: [{ ...task, p: array, ...packArrays(task, null) }] }, null);
-    expect(arrived.tasks[0]!.largest).toBe(array);
+    const work = workOf(new Parameter(new Float32Array(2)), doubles);
+    work.state.max_exp_avg_sq = array;
+    const none = { exp_avg: null, exp_avg_sq: null };
+    expect(packArrays(work, null)).toEqual({ g: work.g, state: { ...none, max_exp_avg_sq: array } });
+    const arrived = workOf(new Parameter(new Float32Array(2)), doubles);
+    unpackArrays(arrived, { g: array, state: { ...none, max_exp_avg_sq: array } }, null);
+    expect([arrived.g, arrived.state.max_exp_avg_sq]).toEqual([array, array]);
+    unpackArrays(arrived, { g: array, state: { ...none, max_exp_avg_sq: null } }, null);
+    expect(arrived.state.max_exp_avg_sq).toBeNull();
   });
 });
 
@@ -154,7 +174,7 @@ it('an instance of the SIMD loops writes to its own places and to arrays only: o
     fits: (dtype, length) => arena.fits(dtype, length),
     owns: (array) => arena.owns(array),
     free: (array) => arena.free(array),
-    ...simdEngine(memory, arena, region, true),
+    [ENGINE]: simdEngine(memory, arena, region, true),
   };
   for (const { make, dtype } of cases) {
     const random = randomNumbers(3);

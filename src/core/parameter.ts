@@ -34,6 +34,11 @@ export interface ParameterOptions {
   name?: string;
 }
 
+/** Whether this is meant as options, not as a shape. */
+function isOptions(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
+}
+
 function checkedShape(where: string, shape: unknown, length: number): readonly number[] {
   if (!Array.isArray(shape)) {
     throw new TypeError(
@@ -102,7 +107,7 @@ export class Parameter<A extends NumericArray = NumericArray> {
   /** The same for a vector: shape `[data.length]`. */
   constructor(data: A | Float16ArrayLike, options: ParameterOptions);
   constructor(data: A | Float16ArrayLike, shape?: readonly number[] | ParameterOptions, given?: ParameterOptions) {
-    const bare = typeof shape === 'object' && shape !== null && !Array.isArray(shape) && given === undefined;
+    const bare = given === undefined && isOptions(shape);
     const { dtype, name } = checkedOptions('Parameter', bare ? shape : given, ['dtype', 'name']) as ParameterOptions;
     if (name !== undefined && typeof name !== 'string') {
       throw new TypeError(`Parameter: name must be a string, got ${show(name)}`);

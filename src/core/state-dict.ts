@@ -7,6 +7,7 @@ import { list, show, unknownName } from './check.ts';
 import type { DType, StateTensor } from './dtype.ts';
 import { sizeOf } from './parameter.ts';
 import { widened } from './sixteen-bits.ts';
+import { tagOf } from './typed-array.ts';
 
 /** An array of optimizer state: the parameter's own precision, float32 for 16 bits. */
 export type StateArray = Float32Array | Float64Array;
@@ -59,7 +60,7 @@ function floats(label: string, tensor: StateTensor): StateArray {
 export function scalar(label: string, value: unknown): number {
   if (typeof value === 'number') return value;
   if (isTensor(value) && value.data.length === 1) {
-    if (value.dtype === 'int64' && value.data instanceof BigInt64Array) return Number(value.data[0]);
+    if (value.dtype === 'int64' && tagOf(value.data) === 'BigInt64Array') return Number(value.data[0]);
     return floats(label, value)[0]!;
   }
   throw new TypeError(

@@ -8,8 +8,8 @@
  * @module
  */
 import { OWN, places } from '../engine/work.ts';
-import { lion as lion64 } from '../loops/generated/lion64.ts';
-import { lion as loop } from '../loops/lion.ts';
+import { lion as lion64 } from '../loops/generated/sign-momentum64.ts';
+import { lion as loop } from '../loops/sign-momentum.ts';
 import { type CheckLoops, elementwise } from './elementwise.ts';
 import { Optimizer } from './optimizer.ts';
 import type { CommonOptions, Params } from './param-group.ts';

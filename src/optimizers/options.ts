@@ -159,7 +159,7 @@ export class GroupOptions {
 
   /** A group as a state dict has it; params aside. */
   save(live: ParamGroup): Record<string, StateValue> {
-    const group = live as unknown as Values;
+    const group = live as Values;
     const saved: Values = {};
     for (const [name, row] of this.#table) {
       if (row.saved === 'never' && group[name] === row.default) continue;
@@ -174,7 +174,7 @@ export class GroupOptions {
   /** Keys of a live group that this library does not know, and its name; without what is not data. */
   restOf(live: ParamGroup): string[] {
     return Object.keys(live).filter((key) => {
-      const value = (live as unknown as Values)[key];
+      const value = (live as Values)[key];
       if (value === undefined || typeof value === 'function' || typeof value === 'symbol') return false;
       if (key === 'params' || key === 'initialLr') return false;
       return !this.#names.includes(key) && !this.#foreign.includes(key);
@@ -192,7 +192,7 @@ export class GroupOptions {
   }
 
   #check(at: string, group: ParamGroup): void {
-    const values = group as unknown as Values;
+    const values = group as Values;
     for (let i = 0; i < this.#table.length; i++) {
       const name = this.#names[i]!;
       const value = values[name];

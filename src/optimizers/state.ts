@@ -99,7 +99,7 @@ export class StateKeeper {
         throw new RangeError(`${where}: state has an entry ${show(id)}, but no group lists that parameter`);
       }
       const at = `${where}: state of ${label(slot.parameter, slot.index)}`;
-      loaded.set(slot, this.#read(at, savedState[id], slot, groups[slot.groupIndex] as unknown as ParamGroup));
+      loaded.set(slot, this.#read(at, savedState[id], slot, groups[slot.groupIndex] as ParamGroup));
     }
     const fresh = this.#makeRoom(loaded);
     const load = ++this.#loads;
@@ -144,7 +144,7 @@ export class StateKeeper {
   #putGroup(live: ParamGroup, group: Record<string, unknown>): void {
     const { params, name } = live;
     delete live.initialLr;
-    for (const key of this.#options.restOf(live)) delete (live as unknown as Record<string, unknown>)[key];
+    for (const key of this.#options.restOf(live)) delete (live as Record<string, unknown>)[key];
     Object.assign(live, name === undefined ? {} : { name }, group, { params });
   }
 
@@ -155,7 +155,11 @@ export class StateKeeper {
     // What a rule remembers of its last update is not known any more.
     slot.work.numbers.fill(Number.NaN, OWN);
     if (loaded === undefined) return;
-    for (const [key, array] of fresh!) slot.arrays.set(key, array);
+    for (const [key, array] of fresh!) {
+      // A step since the check may have made one.
+      if (slot.arrays.has(key)) this.#stepper.drop(slot, key);
+      slot.arrays.set(key, array);
+    }
     for (const [key, array] of loaded.arrays) slot.arrays.get(key)!.set(array);
     for (const [key, at] of Object.entries(this.#rule.savedNumbers ?? {})) {
       slot.work.numbers[at] = loaded.numbers[key]!;

@@ -41,6 +41,8 @@ export class Stepper implements Course {
   readonly #active: Slot[] = [];
   /** State arrays that this step made, until it has begun to write. */
   readonly #made: { readonly slot: Slot; readonly key: string }[] = [];
+  /** The room's strips, as far as they are to stay. */
+  #strips: readonly Float32Array[];
   #where = '';
   /** The works that go through the later passes together. */
   #first = 0;
@@ -52,6 +54,7 @@ export class Stepper implements Course {
     this.kernels = kernels;
     this.#engine = engineOf(kernels);
     this.#room = new Room(kernels);
+    this.#strips = this.#room.strips;
     this.strip = new Strip(loopsOf(this.#engine, rule.loops), this.#engine.sixteen ?? null, this.#room);
     this.#memo = rule.memo?.();
   }
@@ -111,16 +114,15 @@ export class Stepper implements Course {
     if (work.p.BYTES_PER_ELEMENT !== 2) kernels.checkLive?.(work.p as StateArray);
     if (work.g.BYTES_PER_ELEMENT !== 2) kernels.checkLive?.(work.g as StateArray);
     const { numbers, dtype } = work;
-    const values = group as unknown as { nonFinite: string; rounding: string; seed: number };
-    numbers[AT.check] = values.nonFinite === 'propagate' ? 0 : 1;
+    numbers[AT.check] = group.nonFinite === 'propagate' ? 0 : 1;
     numbers[AT.step] = slot.step + 1;
     numbers[AT.stochastic] = 0;
-    if (isSixteen(dtype) && values.rounding === 'stochastic') {
+    if (isSixteen(dtype) && group.rounding === 'stochastic') {
       numbers[AT.stochastic] = 1;
       const { name } = slot.parameter;
       // A named parameter has the stream of its name, wherever in the list it stands.
       const stream = name === undefined ? slot.index : nameHash(name);
-      numbers.set(streamKey(values.seed, stream, slot.occurrence), AT.key0);
+      numbers.set(streamKey(group.seed as number, stream, slot.occurrence), AT.key0);
     }
     if (slot.bound !== use) this.#bind(slot, use);
     this.strip.reserve(work);
@@ -205,6 +207,7 @@ export class Stepper implements Course {
     }
     // From here on it is written.
     while (this.#made.length > 0) this.#made.pop();
+    this.#strips = this.#room.strips;
     return true;
   }
 
@@ -223,6 +226,9 @@ export class Stepper implements Course {
     for (let work = this.works.pop(); work !== undefined; work = this.works.pop()) work.g = work.p;
     while (this.#active.length > 0) this.#active.pop();
     for (let made = this.#made.pop(); made !== undefined; made = this.#made.pop()) this.drop(made.slot, made.key);
+    if (this.#room.strips === this.#strips) return;
+    this.#room.dispose();
+    this.#strips = this.#room.strips;
   }
 
   /** Gives a state array back. */

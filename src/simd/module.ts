@@ -102,7 +102,16 @@ export function simdEngine(
   return {
     float32: simdLoops(arena, copies, wasmLoops(exports, '32'), 4, base),
     float64: simdLoops(arena, copies, wasmLoops(exports, '64'), 8, base),
-    sixteen: simdSixteen(arena.buffer, exports as unknown as WasmSixteen, base),
+    sixteen: simdSixteen(arena.buffer, sixteenOf(exports), base),
+  };
+}
+
+function sixteenOf(exports: Record<string, (...args: number[]) => number>): WasmSixteen {
+  return {
+    widenBfloat16: exports.widenBfloat16!,
+    widenFloat16: exports.widenFloat16!,
+    narrowBfloat16: exports.narrowBfloat16!,
+    narrowFloat16: exports.narrowFloat16!,
   };
 }
 

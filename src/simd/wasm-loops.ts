@@ -64,7 +64,13 @@ type Floats = Float32Array;
 /** Less than this many numbers are copied one by one. */
 const FEW = 32;
 
-function copy(from: Floats, fromAt: number, to: Floats, toAt: number, length: number): void {
+function copy(
+  from: Floats | Float64Array,
+  fromAt: number,
+  to: Floats | Float64Array,
+  toAt: number,
+  length: number,
+): void {
   if (length < FEW) for (let k = 0; k < length; k++) to[toAt + k] = from[fromAt + k]!;
   else to.set(fromAt === 0 && from.length === length ? from : from.subarray(fromAt, fromAt + length), toAt);
 }
@@ -174,13 +180,13 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
   /** Address of a span of column sums or factors. */
   function columns(array: Float64Array, at: number, length: number): number {
     if (array.buffer === buffer) return arena.address(array) + 8 * at;
-    copy(array as unknown as Floats, at, doubles as unknown as Floats, COLUMNS / 8, length);
+    copy(array, at, doubles, COLUMNS / 8, length);
     return COLUMNS;
   }
 
   /** Row factors of a chunk, and zeros for the absent rows of its last group of four. */
   function rowFactors(rowFactor: Float64Array, at: number, rows: number): void {
-    copy(rowFactor as unknown as Floats, at, doubles as unknown as Floats, rowsAt, rows);
+    copy(rowFactor, at, doubles, rowsAt, rows);
     doubles[rowsAt + rows] = doubles[rowsAt + rows + 1] = doubles[rowsAt + rows + 2] = 0;
   }
 

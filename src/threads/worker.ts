@@ -129,7 +129,7 @@ interface Scope {
 
 /** Makes this worker one of those of `parallelKernels`. Outside a worker it does nothing. */
 export async function runParallelWorker(): Promise<void> {
-  const scope = globalThis as unknown as Scope;
+  const scope = globalThis as Partial<Scope>;
   let helper: Helper | undefined;
   const hear = (message: Message, answer: (text: string) => void): void => {
     if (message.kind !== 'start') {
@@ -144,7 +144,7 @@ export async function runParallelWorker(): Promise<void> {
     }
   };
   if (scope.process?.versions?.node === undefined) {
-    scope.addEventListener('message', ({ data }) => hear(data, (text) => scope.postMessage(text)));
+    scope.addEventListener!('message', ({ data }) => hear(data, (text) => scope.postMessage!(text)));
     return;
   }
   // Spelled in two parts, so that bundlers for browsers do not look for it.
