@@ -1,8 +1,18 @@
 /**
- * Both formulas once more, slowly, in double, with a switch for every term. The library agrees with the whole formula to 1e-12, and a formula that
+ * The formulas once more, slowly, in double, with a switch for every term. The library agrees with the whole formula to 1e-12, and a formula that
  * lacks any one term is far from it: so each row guards the term it names, in the library and in this reference.
  */
-import { Adafactor, type AdafactorOptions, AdamW, type AdamWOptions, type CommonOptions, Parameter } from 'tensorless';
+import {
+  Adafactor,
+  type AdafactorOptions,
+  AdamW,
+  type AdamWOptions,
+  type CommonOptions,
+  type Optimizer,
+  Parameter,
+  SGD,
+  type SGDOptions,
+} from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import { product, randomNumbers } from './_optimizers.ts';
 
@@ -11,6 +21,7 @@ type Has = (term: string) => boolean;
 type Numbers<Options> = Required<Omit<Options, keyof CommonOptions>>;
 type AdafactorNumbers = Numbers<AdafactorOptions>;
 type AdamWNumbers = Numbers<AdamWOptions>;
+type SGDNumbers = Numbers<SGDOptions>;
 
 interface State {
   step: number;
@@ -125,6 +136,35 @@ function adamw(
   }
 }
 
+/** torch.optim.SGD, one step. */
+function sgd(
+  p: number[],
+  gradient: readonly number[],
+  _shape: readonly number[],
+  state: State,
+  options: SGDNumbers,
+  has: Has,
+): void {
+  const { lr, momentum, dampening, weightDecay, nesterov, maximize } = options;
+  const first = ++state.step === 1 && has('first momentum without dampening');
+  for (let k = 0; k < p.length; k++) {
+    const climb = maximize && has('maximize');
+    const decay = has('weight decay') ? weightDecay * p[k]! : 0;
+    let g = climb ? -gradient[k]! : gradient[k]!;
+    // Before the sign it would grow the weights in a climb; outside the momentum it is decoupled.
+    if (has('coupling of the weight decay')) g += has('decay after maximize') || !climb ? decay : -decay;
+    let step = g;
+    if (momentum !== 0 && has('momentum')) {
+      const rest = has('dampening') && !first ? 1 - dampening : 1;
+      state.m[k] = momentum * state.m[k]! + rest * g;
+      step = state.m[k]!;
+      if (nesterov && has('nesterov')) step = (has('gradient of nesterov') ? g : 0) + momentum * state.m[k]!;
+    }
+    if (!has('coupling of the weight decay')) step += decay;
+    p[k] = p[k]! - (has('lr') ? lr : 1e-3) * step;
+  }
+}
+
 interface Run {
   readonly shape?: readonly number[];
   /** Typical magnitude of the weights. */
@@ -191,6 +231,25 @@ const adamwRows: readonly Row<AdamWOptions>[] = [
   ['decay after the update', { lr: 0.05, weightDecay: 0.3, correctBias: false }],
 ];
 
+const sgdRows: readonly Row<SGDOptions>[] = [
+  ['lr', { lr: 0.05 }],
+  ['weight decay', { lr: 0.05, weightDecay: 0.3 }],
+  ['weight decay', { lr: 0.05, weightDecay: 0.3, momentum: 0.9 }],
+  ['weight decay', { lr: 0.05, weightDecay: 0.3, momentum: 0.9, nesterov: true }],
+  ['coupling of the weight decay', { lr: 0.05, weightDecay: 0.3, momentum: 0.9 }],
+  ['decay after maximize', { lr: 0.05, weightDecay: 0.3, maximize: true }],
+  ['decay after maximize', { lr: 0.05, weightDecay: 0.3, maximize: true, momentum: 0.9 }],
+  ['momentum', { lr: 0.05, momentum: 0.9 }],
+  ['momentum', { lr: 0.05, momentum: 0.9, nesterov: true }],
+  ['dampening', { lr: 0.05, momentum: 0.9, dampening: 0.4 }],
+  ['first momentum without dampening', { lr: 0.05, momentum: 0.9, dampening: 0.4 }],
+  ['nesterov', { lr: 0.05, momentum: 0.9, nesterov: true }],
+  ['gradient of nesterov', { lr: 0.05, momentum: 0.9, nesterov: true }],
+  ['maximize', { lr: 0.05, maximize: true }],
+  ['maximize', { lr: 0.05, maximize: true, momentum: 0.9 }],
+  ['maximize', { lr: 0.05, maximize: true, momentum: 0.9, nesterov: true }],
+];
+
 const STEPS = 12;
 
 function inputs({ shape = matrix, size = 0.5, growth = 1 }: Run): { weights: Float64Array; gradients: Float64Array[] } {
@@ -226,7 +285,7 @@ function reference<Options>(
 }
 
 /** The same trajectory by the library. */
-function trajectory(make: (parameters: Parameter[]) => Adafactor | AdamW, run: Run): number[] {
+function trajectory(make: (parameters: Parameter[]) => Optimizer, run: Run): number[] {
   const { weights, gradients } = inputs(run);
   const parameter = new Parameter(weights, run.shape ?? matrix);
   const optimizer = make([parameter]);
@@ -282,6 +341,15 @@ const adamwDefaults: AdamWNumbers = {
   maximize: false,
 };
 
+const sgdDefaults: SGDNumbers = {
+  lr: 1e-3,
+  momentum: 0,
+  dampening: 0,
+  weightDecay: 0,
+  nesterov: false,
+  maximize: false,
+};
+
 describe('Adafactor', () => {
   const asked = new Set<string>();
 
@@ -319,5 +387,25 @@ describe('AdamW', () => {
 
   it('has a row for every term above', () => {
     expect([...asked].sort()).toEqual([...new Set(adamwRows.map(([term]) => term))].sort());
+  });
+});
+
+describe('SGD', () => {
+  const asked = new Set<string>();
+
+  it.each(named(sgdRows))('has $term (with $options, $run)', ({ term, options, run }) => {
+    const all = { ...sgdDefaults, ...options };
+    const whole = reference(sgd, all, run, asked);
+    expect(
+      distance(
+        trajectory((parameters) => new SGD(parameters, options), run),
+        whole,
+      ),
+    ).toBeLessThan(1e-12);
+    expect(distance(reference(sgd, all, run, asked, term), whole)).toBeGreaterThan(1e-3);
+  });
+
+  it('has a row for every term above', () => {
+    expect([...asked].sort()).toEqual([...new Set(sgdRows.map(([term]) => term))].sort());
   });
 });
