@@ -95,7 +95,31 @@ it('Adafactor and AdamW', () => {
     AdamW uncorrected, bfloat16, nearest: cb1f551c10a1d086
     AdamW uncorrected, bfloat16, stochastic: 4a6630195eea6783
     AdamW uncorrected, float16, nearest: 84ed23e88c0043b8
-    AdamW uncorrected, float16, stochastic: 6889008ebf98dff4"
+    AdamW uncorrected, float16, stochastic: 6889008ebf98dff4
+    SGD, float32, nearest: 7c1a5ae275e7875f
+    SGD, float32, stochastic: 8114fef666b49106
+    SGD, float64, nearest: 280c048337b5245c
+    SGD, float64, stochastic: 374cbbb355cb614f
+    SGD, bfloat16, nearest: 74fec14de3c7bbff
+    SGD, bfloat16, stochastic: d71d8676f0cd6b98
+    SGD, float16, nearest: 6d8b23c6014cea60
+    SGD, float16, stochastic: 111d89963457df5c
+    SGD momentum, float32, nearest: 7ae172d68403b6c5
+    SGD momentum, float32, stochastic: cafb6327d618ed9e
+    SGD momentum, float64, nearest: 7ca1a42f5bc15dda
+    SGD momentum, float64, stochastic: 52e562ae469a0f11
+    SGD momentum, bfloat16, nearest: e026aeca91e16ee6
+    SGD momentum, bfloat16, stochastic: 807b7e0cee0fea4c
+    SGD momentum, float16, nearest: 6b15b758d778633d
+    SGD momentum, float16, stochastic: 0aad35fd54f716b2
+    SGD nesterov, float32, nearest: 6109cc8682c0fae8
+    SGD nesterov, float32, stochastic: 6be16bc0414e1f35
+    SGD nesterov, float64, nearest: 453ed39bdb272eeb
+    SGD nesterov, float64, stochastic: 45203743de6b9bf1
+    SGD nesterov, bfloat16, nearest: ae56849dfb5959b6
+    SGD nesterov, bfloat16, stochastic: 7e62050fab93a00a
+    SGD nesterov, float16, nearest: 68a1aa826a329393
+    SGD nesterov, float16, stochastic: bcf31cc374c1552b"
   `);
 });
 

@@ -139,7 +139,7 @@ export class Stepper implements Course {
   /** Gives the work its state arrays, allocated where there are none yet. */
   #bind(slot: Slot, use: number): void {
     const { work, parameter } = slot;
-    for (const [i, { key, shape }] of this.#rule.state.entries()) {
+    for (const [i, { key, shape, begun }] of this.#rule.state.entries()) {
       const needed = (use & (1 << i)) === 0 ? null : shape(parameter.shape, work.cut);
       work.state[key] = null;
       if (needed === null) continue;
@@ -148,6 +148,7 @@ export class Stepper implements Course {
         array = allocateOwn(this.kernels, work.dtype === 'float64' ? 'float64' : 'float32', sizeOf(needed));
         slot.arrays.set(key, array);
         this.#made.push({ slot, key });
+        if (begun !== undefined) work.numbers[begun] = 0;
       }
       work.state[key] = array;
     }
