@@ -101,7 +101,7 @@ describe('time', () => {
     const work = works[name]!;
     // As often as there is as much to do: what is warm, and what is in the caches, is then alike.
     const times = MANY / FEW;
-    const few = timeOf(() => work(FEW), 2, times) / times;
+    const few = timeOf(() => work(FEW), 1, times) / times;
     let many = timeOf(() => work(MANY), 1);
     // Once more where another program may have been in the way.
     if (exponent(few, many) > MOST)
