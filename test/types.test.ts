@@ -28,10 +28,11 @@ it('a parameter has the type of its array, an optimizer that of its options', ()
   const loss: number | undefined = lion.step(() => 0.5);
   for (const one of all) one.loadStateDict(one.stateDict());
   expect([first, sum, loss, groups.length]).toEqual([0, 0, 0.5, 5]);
+  expect(mistakes).toBeTypeOf('function');
 });
 
 /** Each of these lines is an error of the compiler's; `tsc` complains of one that is none. */
-export function mistakes(w: Parameter<Float32Array>, h: Parameter<Uint16Array>, d: Parameter<Float64Array>): void {
+function mistakes(w: Parameter<Float32Array>, h: Parameter<Uint16Array>, d: Parameter<Float64Array>): void {
   // @ts-expect-error a misspelt option in a group
   new AdamW([{ params: [w], weigthDecay: 0 }]);
   // @ts-expect-error an option of another optimizer in a group
