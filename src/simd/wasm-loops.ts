@@ -64,7 +64,13 @@ type Floats = Float32Array;
 /** Less than this many numbers are copied one by one. */
 const FEW = 32;
 
-function copy(from: Floats | Float64Array, fromAt: number, to: Floats | Float64Array, toAt: number, length: number): void {
+function copy(
+  from: Floats | Float64Array,
+  fromAt: number,
+  to: Floats | Float64Array,
+  toAt: number,
+  length: number,
+): void {
   if (length < FEW) for (let k = 0; k < length; k++) to[toAt + k] = from[fromAt + k]!;
   else to.set(fromAt === 0 && from.length === length ? from : from.subarray(fromAt, fromAt + length), toAt);
 }
