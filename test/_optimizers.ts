@@ -11,6 +11,7 @@ import {
   type Optimizer,
   Parameter,
   type Params,
+  SGD,
   toBfloat16,
   toFloat16,
   typescriptKernels,
@@ -21,6 +22,8 @@ import { simdKernels } from 'tensorless/simd';
 export interface OptimizerCase {
   readonly name: string;
   readonly make: (params: Params, options?: CommonOptions & Record<string, unknown>) => Optimizer;
+  /** One step size for all slopes: what suits the quadratic is too much for Rosenbrock's function. */
+  readonly oneSize?: true;
 }
 
 const external = { relativeStep: false, scaleParameter: false, lr: 0.02 };
@@ -42,6 +45,15 @@ export const optimizers: readonly OptimizerCase[] = [
     make: (params, options) => new AdamW(params, { lr: 0.02, weightDecay: 0, correctBias: false, ...options }),
   },
   { name: 'Lion', make: (params, options) => new Lion(params, { lr: 0.02, ...options }) },
+  { name: 'SGD', make: (params, options) => new SGD(params, { lr: 0.2, ...options }), oneSize: true },
+  {
+    name: 'SGD momentum',
+    make: (params, options) => new SGD(params, { lr: 1e-3, momentum: 0.98, dampening: 0.5, ...options }),
+  },
+  {
+    name: 'SGD nesterov',
+    make: (params, options) => new SGD(params, { lr: 5e-4, momentum: 0.98, nesterov: true, ...options }),
+  },
 ];
 
 export const dtypes: readonly DType[] = ['float32', 'float64', 'bfloat16', 'float16'];

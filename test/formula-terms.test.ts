@@ -12,6 +12,8 @@ import {
   type LionOptions,
   type Optimizer,
   Parameter,
+  SGD,
+  type SGDOptions,
 } from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import { product, randomNumbers } from './_optimizers.ts';
@@ -22,6 +24,7 @@ type Numbers<Options> = Required<Omit<Options, keyof CommonOptions>>;
 type AdafactorNumbers = Numbers<AdafactorOptions>;
 type AdamWNumbers = Numbers<AdamWOptions>;
 type LionNumbers = Numbers<LionOptions>;
+type SGDNumbers = Numbers<SGDOptions>;
 
 interface State {
   step: number;
@@ -136,6 +139,35 @@ function adamw(
   }
 }
 
+/** torch.optim.SGD, one step. */
+function sgd(
+  p: number[],
+  gradient: readonly number[],
+  _shape: readonly number[],
+  state: State,
+  options: SGDNumbers,
+  has: Has,
+): void {
+  const { lr, momentum, dampening, weightDecay, nesterov, maximize } = options;
+  const first = ++state.step === 1 && has('first momentum without dampening');
+  for (let k = 0; k < p.length; k++) {
+    const climb = maximize && has('maximize');
+    const decay = has('weight decay') ? weightDecay * p[k]! : 0;
+    let g = climb ? -gradient[k]! : gradient[k]!;
+    // Before the sign it would grow the weights in a climb; outside the momentum it is decoupled.
+    if (has('coupling of the weight decay')) g += has('decay after maximize') || !climb ? decay : -decay;
+    let step = g;
+    if (momentum !== 0 && has('momentum')) {
+      const rest = has('dampening') && !first ? 1 - dampening : 1;
+      state.m[k] = momentum * state.m[k]! + rest * g;
+      step = state.m[k]!;
+      if (nesterov && has('nesterov')) step = (has('gradient of nesterov') ? g : 0) + momentum * state.m[k]!;
+    }
+    if (!has('coupling of the weight decay')) step += decay;
+    p[k] = p[k]! - (has('lr') ? lr : 1e-3) * step;
+  }
+}
+
 /** Chen et al. 2023, algorithm 2, one step. */
 function lion(
   p: number[],
@@ -224,6 +256,25 @@ const adamwRows: readonly Row<AdamWOptions>[] = [
   ['maximize', { lr: 0.05, maximize: true }],
   ['correctBias: false', { lr: 0.05, correctBias: false }],
   ['decay after the update', { lr: 0.05, weightDecay: 0.3, correctBias: false }],
+];
+
+const sgdRows: readonly Row<SGDOptions>[] = [
+  ['lr', { lr: 0.05 }],
+  ['weight decay', { lr: 0.05, weightDecay: 0.3 }],
+  ['weight decay', { lr: 0.05, weightDecay: 0.3, momentum: 0.9 }],
+  ['weight decay', { lr: 0.05, weightDecay: 0.3, momentum: 0.9, nesterov: true }],
+  ['coupling of the weight decay', { lr: 0.05, weightDecay: 0.3, momentum: 0.9 }],
+  ['decay after maximize', { lr: 0.05, weightDecay: 0.3, maximize: true }],
+  ['decay after maximize', { lr: 0.05, weightDecay: 0.3, maximize: true, momentum: 0.9 }],
+  ['momentum', { lr: 0.05, momentum: 0.9 }],
+  ['momentum', { lr: 0.05, momentum: 0.9, nesterov: true }],
+  ['dampening', { lr: 0.05, momentum: 0.9, dampening: 0.4 }],
+  ['first momentum without dampening', { lr: 0.05, momentum: 0.9, dampening: 0.4 }],
+  ['nesterov', { lr: 0.05, momentum: 0.9, nesterov: true }],
+  ['gradient of nesterov', { lr: 0.05, momentum: 0.9, nesterov: true }],
+  ['maximize', { lr: 0.05, maximize: true }],
+  ['maximize', { lr: 0.05, maximize: true, momentum: 0.9 }],
+  ['maximize', { lr: 0.05, maximize: true, momentum: 0.9, nesterov: true }],
 ];
 
 const lionRows: readonly Row<LionOptions>[] = [
@@ -329,6 +380,14 @@ const adamwDefaults: AdamWNumbers = {
   maximize: false,
 };
 
+const sgdDefaults: SGDNumbers = {
+  lr: 1e-3,
+  momentum: 0,
+  dampening: 0,
+  weightDecay: 0,
+  nesterov: false,
+  maximize: false,
+};
 const lionDefaults: LionNumbers = { lr: 1e-4, betas: [0.9, 0.99], weightDecay: 0 };
 
 describe('Adafactor', () => {
@@ -388,5 +447,25 @@ describe('Lion', () => {
 
   it('has a row for every term above', () => {
     expect([...asked].sort()).toEqual([...new Set(lionRows.map(([term]) => term))].sort());
+  });
+});
+
+describe('SGD', () => {
+  const asked = new Set<string>();
+
+  it.each(named(sgdRows))('has $term (with $options, $run)', ({ term, options, run }) => {
+    const all = { ...sgdDefaults, ...options };
+    const whole = reference(sgd, all, run, asked);
+    expect(
+      distance(
+        trajectory((parameters) => new SGD(parameters, options), run),
+        whole,
+      ),
+    ).toBeLessThan(1e-12);
+    expect(distance(reference(sgd, all, run, asked, term), whole)).toBeGreaterThan(1e-3);
+  });
+
+  it('has a row for every term above', () => {
+    expect([...asked].sort()).toEqual([...new Set(sgdRows.map(([term]) => term))].sort());
   });
 });

@@ -18,7 +18,7 @@ export interface GoldenSchedule {
 const folder = new URL('vectors/schedules/', import.meta.url);
 
 /** Python's infinities stand as strings in the JSON. */
-function revive(_key: string, value: unknown): unknown {
+export function revive(_key: string, value: unknown): unknown {
   if (value === 'inf') return Number.POSITIVE_INFINITY;
   return value === '-inf' ? Number.NEGATIVE_INFINITY : value;
 }

@@ -1,7 +1,7 @@
 /** Reads the recorded trajectories in test/vectors/optimizers (what each field is, says make_goldens.py's header). */
 import { readdirSync, readFileSync } from 'node:fs';
 import type { DType, NumericArray } from 'tensorless';
-import { fromBfloat16, fromFloat16 } from 'tensorless';
+import { Adafactor, AdamW, fromBfloat16, fromFloat16, Lion, SGD } from 'tensorless';
 
 export interface GoldenArray {
   dtype: DType;
@@ -23,6 +23,13 @@ export interface Golden {
   exact?: GoldenArray[];
   rms?: (number | null)[][];
   lr?: (number | null)[][];
+}
+
+/** The classes here by the end of the recorded one's name. */
+export const goldenClasses = { Adafactor, AdamW, Lion, SGD };
+
+export function kindOf({ optimizer }: Golden): keyof typeof goldenClasses {
+  return optimizer.split('.').at(-1) as keyof typeof goldenClasses;
 }
 
 const folder = new URL('vectors/optimizers/', import.meta.url);

@@ -1,27 +1,24 @@
-import {
-  Adafactor,
-  AdamW,
-  Lion,
-  type Optimizer,
-  Parameter,
-  type SavedGroup,
-  type StateTensor,
-  type StateValue,
-} from 'tensorless';
+import { Adafactor, type Optimizer, Parameter, type SavedGroup, type StateTensor, type StateValue } from 'tensorless';
 import { describe, expect, it } from 'vitest';
-import { arrayOf, camelCase, type Golden, type GoldenArray, goldenNames, numbersOf, readGolden } from './golden.ts';
-
-const classes = { Adafactor, AdamW, Lion } as const;
-type Kind = keyof typeof classes;
-const kindOf = ({ optimizer }: Golden): Kind => optimizer.slice(optimizer.lastIndexOf('.') + 1) as Kind;
+import {
+  arrayOf,
+  camelCase,
+  type Golden,
+  type GoldenArray,
+  goldenClasses,
+  goldenNames,
+  kindOf,
+  numbersOf,
+  readGolden,
+} from './golden.ts';
 
 /** Runs a recorded case here; `after(step)` sees the parameters after each step. */
 function run(golden: Golden, after: (step: number, parameters: Parameter[], optimizer: Optimizer) => void): Optimizer {
   const parameters = golden.params.map(
-    ({ name, array }) => new Parameter(arrayOf(array), array.shape, { name, dtype: array.dtype }),
+    // Without names, as PyTorch had none: groups would save them.
+    ({ array }) => new Parameter(arrayOf(array), array.shape, { dtype: array.dtype }),
   );
-  const options = camelCase(golden.options);
-  const optimizer = new classes[kindOf(golden)](parameters, options);
+  const optimizer: Optimizer = new goldenClasses[kindOf(golden)](parameters, camelCase(golden.options));
   golden.grads.forEach((row, step) => {
     row.forEach((grad, i) => {
       parameters[i]!.grad = grad === null ? null : arrayOf(grad);
@@ -57,8 +54,8 @@ function rmsError(got: ArrayLike<number>[], exact: ArrayLike<number>[]): number 
 
 /** What a faithful implementation shows against PyTorch's own result (see vectors/README.md), per dtype and optimizer. */
 const tolerance = {
-  float64: { Adafactor: 1e-14, AdamW: 1e-14, Lion: 1e-12 },
-  float32: { Adafactor: 1.2e-6, AdamW: 7e-6, Lion: 2e-5 },
+  float64: { Adafactor: 1e-14, AdamW: 1e-14, Lion: 1e-12, SGD: 1e-14 },
+  float32: { Adafactor: 1.2e-6, AdamW: 7e-6, Lion: 2e-5, SGD: 1e-5 },
 };
 
 const ratios: Record<string, number> = {};
@@ -96,7 +93,10 @@ describe.each(goldenNames)('%s, as PyTorch recorded it', (name) => {
   });
 
   it('gives the recorded state dict, key by key', () => {
-    expect(Object.keys(state.state)).toEqual(Object.keys(golden.state_dict.state));
+    // PyTorch's SGD counts no steps, and has no entry without momentum.
+    if (kind === 'SGD') for (const entry of Object.values(state.state)) delete entry.step;
+    const entries = Object.entries(state.state).filter(([, entry]) => Object.keys(entry).length > 0);
+    expect(entries.map(([index]) => index)).toEqual(Object.keys(golden.state_dict.state));
     for (const [index, entry] of Object.entries(golden.state_dict.state)) {
       const ours = state.state[index]!;
       // lion-pytorch counts no steps.
@@ -136,7 +136,7 @@ describe.each(goldenNames)('%s, as PyTorch recorded it', (name) => {
     const parameters = golden.params.map(
       ({ array }) => new Parameter(arrayOf(array), array.shape, { dtype: array.dtype }),
     );
-    const fresh = new classes[kind](parameters);
+    const fresh: Optimizer = new goldenClasses[kind](parameters);
     fresh.loadStateDict(theirs);
     const loaded = fresh.stateDict();
     expect(JSON.parse(JSON.stringify(loaded.param_groups))).toEqual(golden.state_dict.param_groups);
@@ -150,7 +150,7 @@ describe.each(goldenNames)('%s, as PyTorch recorded it', (name) => {
     }
     for (const parameter of parameters) parameter.grad = parameter.data.slice();
     expect(() => fresh.step()).not.toThrow();
-    expect(fresh.stateDict().state[0]!.step).toBe((loaded.state[0]!.step as number) + 1);
+    expect(fresh.stateDict().state[0]!.step).toBe(((loaded.state[0]?.step as number | undefined) ?? 0) + 1);
   });
 
   if (golden.lr !== undefined)
@@ -173,12 +173,13 @@ describe.each(goldenNames)('%s, as PyTorch recorded it', (name) => {
           final.map((p) => p.data),
           exact,
         ) / rmsError(theirs, exact);
-      ratios[name] = ratio;
+      // SGD rounds what PyTorch rounds: about once its error.
+      if (kind !== 'SGD') ratios[name] = ratio;
       expect(ratio).toBeLessThanOrEqual(1.02);
     });
 });
 
-describe('rounding error over all float32 cases', () => {
+describe('rounding error over all float32 cases but those of SGD', () => {
   it('is on average about 0.8 times that of PyTorch', () => {
     const all = Object.entries(ratios);
     const mean = all.reduce((sum, [, ratio]) => sum + ratio, 0) / all.length;

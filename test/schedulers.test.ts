@@ -33,7 +33,8 @@ function follow(scheduler: T.LRScheduler, from: number, to = STEPS): number[][] 
   const lrs: number[][] = [];
   for (let step = from; step < to; step++) {
     scheduler.optimizer.step();
-    scheduler.step(metric(step));
+    if (scheduler instanceof T.EpochScheduler) scheduler.step();
+    else scheduler.step(metric(step));
     lrs.push(scheduler.getLastLr());
     expect(lrsOf(scheduler.optimizer)).toEqual(scheduler.getLastLr());
   }
@@ -78,7 +79,8 @@ describe.each(Object.entries(schedules))('%s', (name, make) => {
       [],
       {},
       { ...before, _last_lr: [1] },
-      { ...before, _last_lr: undefined },
+      // PyTorch 2.0 has none in ReduceLROnPlateau before the first step.
+      ...(name === 'plateau' ? [] : [{ ...before, _last_lr: undefined }]),
       { ...before, last_epoch: -3 },
       { ...before, last_epoch: 1.5 },
     ];

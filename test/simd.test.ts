@@ -31,7 +31,7 @@ import {
   randomNumbers,
   weightBits,
 } from './_optimizers.ts';
-import { arrayOf, camelCase, type Golden, goldenNames, readGolden } from './golden.ts';
+import { arrayOf, camelCase, type Golden, goldenClasses, goldenNames, kindOf, readGolden } from './golden.ts';
 
 console.log(`seed ${process.env.SEED}`);
 
@@ -365,8 +365,7 @@ function play(golden: Golden, options: object): unknown[] {
     ({ name, array }) => new Parameter(arrayOf(array), array.shape, { name, dtype: array.dtype }),
   );
   const given = { ...camelCase(golden.options), ...options };
-  const Class = golden.optimizer.endsWith('Adafactor') ? Adafactor : golden.optimizer.endsWith('Lion') ? Lion : AdamW;
-  const optimizer = new Class(parameters, given);
+  const optimizer: Optimizer = new goldenClasses[kindOf(golden)](parameters, given);
   return golden.grads.map((row) => {
     row.forEach((grad, i) => {
       parameters[i]!.grad = grad === null ? null : arrayOf(grad);

@@ -1,7 +1,15 @@
 /** The page: choices in, curves out. Its whole state is in the address, so that it can be shared and reloaded. */
 import * as Plot from '@observablehq/plot';
-import type { SchedulerName } from 'tensorless';
-import { type Argument, argumentsOf, type Choice, code, initialChoice, rates, SCHEDULES } from './schedules.ts';
+import {
+  type Argument,
+  argumentsOf,
+  type Choice,
+  code,
+  initialChoice,
+  type Name,
+  rates,
+  SCHEDULES,
+} from './schedules.ts';
 
 interface State {
   steps: number;
@@ -32,7 +40,7 @@ function readAddress(): State {
   for (const text of query.getAll('s').slice(0, MOST_CURVES)) {
     const [name, ...pairs] = text.split(',');
     if (name === undefined || !Object.hasOwn(SCHEDULES, name)) continue;
-    const choice = initialChoice(name as SchedulerName);
+    const choice = initialChoice(name as Name);
     const given: Record<string, number | string> = { ...choice.arguments };
     for (const pair of pairs) {
       const [key, value] = pair.split(':');
@@ -207,7 +215,7 @@ function panel(choice: Choice, index: number): HTMLElement {
   for (const [name, { title }] of Object.entries(SCHEDULES))
     select.add(new Option(title, name, false, name === choice.name));
   select.addEventListener('change', () => {
-    state.curves[index] = initialChoice(select.value as SchedulerName);
+    state.curves[index] = initialChoice(select.value as Name);
     render();
     element('curves').querySelectorAll<HTMLSelectElement>('.top select')[index]!.focus();
   });
@@ -286,7 +294,7 @@ logInput.addEventListener('change', () => {
 probe.addEventListener('input', draw);
 element('add').addEventListener('click', () => {
   const used = new Set(state.curves.map(({ name }) => name));
-  const next = (Object.keys(SCHEDULES) as SchedulerName[]).find((name) => !used.has(name)) ?? 'linear';
+  const next = (Object.keys(SCHEDULES) as Name[]).find((name) => !used.has(name)) ?? 'linear';
   state.curves.push(initialChoice(next));
   render();
 });

@@ -1,5 +1,18 @@
-/** What can be explored: every schedule by name, its arguments with their ranges, the rates it gives, and the code that makes it. */
-import { AdamW, getScheduler, Parameter, type SchedulerName } from 'tensorless';
+/** What can be explored: every schedule by name, its arguments with their ranges, the rates it gives, and its code. */
+import {
+  AdamW,
+  type Curve,
+  cosineAnnealing,
+  exponential,
+  getScheduler,
+  LambdaLR,
+  type LRScheduler,
+  multiStep,
+  oneCycle,
+  Parameter,
+  type SchedulerName,
+  step,
+} from 'tensorless';
 
 export interface Argument {
   readonly name: string;
@@ -9,9 +22,17 @@ export interface Argument {
   readonly choices?: readonly string[];
 }
 
+/** A name of transformers, or a curve of PyTorch's schedules, which have no name there. */
+export type Name = SchedulerName | 'step' | 'multi_step' | 'exponential' | 'cosine_annealing' | 'one_cycle';
+
 export interface Schedule {
   readonly title: string;
+  /** What makes it: a factory, or a curve. */
   readonly factory: string;
+  /** The curve; `steps` is the number of training steps. */
+  readonly curve?: (o: never) => Curve;
+  /** The curve's options from the arguments, where they differ. */
+  readonly options?: (given: Readonly<Record<string, number | string>>, steps: number) => Record<string, unknown>;
   /** Whether it takes numWarmupSteps and numTrainingSteps. */
   readonly warmup: boolean;
   readonly training: boolean;
@@ -25,9 +46,10 @@ const shape = (name: string): Argument => ({
   choices: ['linear', 'cosine', '1-sqrt'],
 });
 const factor: Argument = { name: 'factor', initial: 0.5, range: [0.05, 0.95, 0.05] };
+const gamma: Argument = { name: 'gamma', initial: 0.5, range: [0.05, 1, 0.05] };
 const patience: Argument = { name: 'patience', initial: 10, range: [0, 100, 1] };
 
-export const SCHEDULES: Readonly<Record<SchedulerName, Schedule>> = {
+export const SCHEDULES: Readonly<Record<Name, Schedule>> = {
   constant: { title: 'Constant', factory: 'getConstantSchedule', warmup: false, training: false, special: [] },
   constant_with_warmup: {
     title: 'Constant with warm-up',
@@ -112,15 +134,70 @@ export const SCHEDULES: Readonly<Record<SchedulerName, Schedule>> = {
     training: false,
     special: [{ ...factor, initial: 0.9 }, patience, { name: 'windowSize', initial: 20, range: [1, 100, 1] }],
   },
+  step: {
+    title: 'Step (PyTorch)',
+    factory: 'step',
+    curve: step,
+    warmup: false,
+    training: false,
+    special: [{ name: 'stepSize', initial: 200, range: [1, 'steps', 1] }, gamma],
+  },
+  multi_step: {
+    title: 'Milestones (PyTorch)',
+    factory: 'multiStep',
+    curve: multiStep,
+    options: ({ first, second, ...rest }) => ({ milestones: [first, second], ...rest }),
+    warmup: false,
+    training: false,
+    special: [
+      { name: 'first', initial: 300, range: [0, 'steps', 1] },
+      { name: 'second', initial: 800, range: [0, 'steps', 1] },
+      gamma,
+    ],
+  },
+  exponential: {
+    title: 'Exponential (PyTorch)',
+    factory: 'exponential',
+    curve: exponential,
+    warmup: false,
+    training: false,
+    special: [{ name: 'gamma', initial: 0.997, range: [0.98, 1, 0.0005] }],
+  },
+  cosine_annealing: {
+    title: 'Cosine that holds at its end',
+    factory: 'cosineAnnealing',
+    curve: cosineAnnealing,
+    warmup: false,
+    training: false,
+    special: [
+      { name: 'tMax', initial: 800, range: [1, 'steps', 1] },
+      { name: 'minLrRate', initial: 0.1, range: [0, 1, 0.01] },
+    ],
+  },
+  one_cycle: {
+    title: 'One cycle (PyTorch)',
+    factory: 'oneCycle',
+    curve: oneCycle,
+    options: ({ threePhase, ...rest }, totalSteps) => ({ totalSteps, ...rest, threePhase: threePhase === 'true' }),
+    warmup: false,
+    training: false,
+    special: [
+      { name: 'pctStart', initial: 0.3, range: [0, 1, 0.01] },
+      { name: 'annealStrategy', initial: 'cos', choices: ['cos', 'linear'] },
+      { name: 'divFactor', initial: 25, range: [1, 100, 1] },
+      { name: 'finalDivFactor', initial: 10000, range: [1, 10000, 1] },
+      { name: 'threePhase', initial: 'false', choices: ['false', 'true'] },
+    ],
+  },
 };
 
 export interface Choice {
-  readonly name: SchedulerName;
+  readonly name: Name;
   readonly arguments: Readonly<Record<string, number | string>>;
 }
 
 /** Every argument of a schedule, warm-up first. */
-export function argumentsOf(name: SchedulerName): readonly Argument[] {
+export function argumentsOf(name: Name): readonly Argument[] {
   const { warmup, special } = SCHEDULES[name];
   return [
     ...(warmup ? [{ name: 'numWarmupSteps', initial: 100, range: [0, 'steps', 1] } as Argument] : []),
@@ -128,7 +205,7 @@ export function argumentsOf(name: SchedulerName): readonly Argument[] {
   ];
 }
 
-export function initialChoice(name: SchedulerName): Choice {
+export function initialChoice(name: Name): Choice {
   return {
     name,
     arguments: Object.fromEntries(argumentsOf(name).map((argument) => [argument.name, argument.initial])),
@@ -142,11 +219,12 @@ export function madeUpLoss(step: number, steps: number): number {
   return level + 0.02 * Math.sin(step * 12.9898);
 }
 
-const METRIC = new Set<SchedulerName>(['reduce_lr_on_plateau', 'greedy']);
+const METRIC = new Set<Name>(['reduce_lr_on_plateau', 'greedy']);
 
 function options({ name, arguments: given }: Choice, steps: number): Record<string, unknown> {
+  const { warmup, training, options: mapped } = SCHEDULES[name];
+  if (mapped !== undefined) return mapped(given, steps);
   const { numWarmupSteps, ...special } = given;
-  const { warmup, training } = SCHEDULES[name];
   return {
     ...(warmup && { numWarmupSteps }),
     ...(training && { numTrainingSteps: steps }),
@@ -155,34 +233,47 @@ function options({ name, arguments: given }: Choice, steps: number): Record<stri
   };
 }
 
-/** The learning rate of every step from 0 to `steps`, by stepping the real scheduler. */
-export function rates(choice: Choice, steps: number, lr: number): Float64Array {
-  const optimizer = new AdamW([new Parameter(new Float32Array(1))], { lr });
-  const { numWarmupSteps, numTrainingSteps, ...schedulerSpecificKwargs } = options(choice, steps);
-  const scheduler = getScheduler<SchedulerName>(choice.name, optimizer, {
+function scheduler(choice: Choice, steps: number, optimizer: AdamW): LRScheduler {
+  const { curve } = SCHEDULES[choice.name];
+  const given = options(choice, steps);
+  if (curve !== undefined) return new LambdaLR(optimizer, curve(given as never));
+  const { numWarmupSteps, numTrainingSteps, ...schedulerSpecificKwargs } = given;
+  return getScheduler<SchedulerName>(choice.name as SchedulerName, optimizer, {
     ...(numWarmupSteps !== undefined && { numWarmupSteps: numWarmupSteps as number }),
     ...(numTrainingSteps !== undefined && { numTrainingSteps: numTrainingSteps as number }),
     schedulerSpecificKwargs,
   });
+}
+
+/** The learning rate of every step from 0 to `steps`, by stepping the real scheduler. */
+export function rates(choice: Choice, steps: number, lr: number): Float64Array {
+  const optimizer = new AdamW([new Parameter(new Float32Array(1))], { lr });
+  const made = scheduler(choice, steps, optimizer);
   return Float64Array.from({ length: steps + 1 }, (_, step) => {
     if (step > 0) {
       optimizer.step();
-      scheduler.step(madeUpLoss(step, steps));
+      if (METRIC.has(choice.name)) made.step(madeUpLoss(step, steps));
+      else made.step();
     }
-    return scheduler.getLastLr()[0]!;
+    return made.getLastLr()[0]!;
   });
 }
 
 /** Code that makes the schedule, ready to paste. */
 export function code(choice: Choice, steps: number, lr: number): string {
-  const { factory } = SCHEDULES[choice.name];
+  const { factory, curve } = SCHEDULES[choice.name];
   const entries = Object.entries(options(choice, steps)).map(
-    ([key, value]) => `  ${key}: ${typeof value === 'string' ? `'${value}'` : value},`,
+    ([key, value]) =>
+      `  ${key}: ${typeof value === 'string' ? `'${value}'` : Array.isArray(value) ? `[${value.join(', ')}]` : value},`,
   );
-  const argument = entries.length === 0 ? '' : `, {\n${entries.join('\n')}\n}`;
+  const argument = entries.length === 0 ? '' : `{\n${entries.join('\n')}\n}`;
   const metric = METRIC.has(choice.name) ? '\n// after each step: scheduler.step(loss)' : '';
-  return `import { AdamW, ${factory} } from 'tensorless';
+  const made =
+    curve === undefined
+      ? `${factory}(optimizer${argument && `, ${argument}`});`
+      : `new LambdaLR(optimizer, ${factory}(${argument}));`;
+  return `import { AdamW, ${curve === undefined ? factory : `LambdaLR, ${factory}`} } from 'tensorless';
 
 const optimizer = new AdamW(parameters, { lr: ${lr} });
-const scheduler = ${factory}(optimizer${argument});${metric}`;
+const scheduler = ${made}${metric}`;
 }

@@ -16,18 +16,23 @@ import {
   type Curve,
   constant,
   constantWithWarmup,
+  cosineAnnealing,
   cosineWarmupWithMinLr,
   cosineWithHardRestarts,
   cosineWithWarmup,
+  exponential,
   getGreedySchedule,
   getReduceOnPlateauSchedule,
   inverseSqrt,
   type LRScheduler,
   linearWithWarmup,
+  multiStep,
+  oneCycle,
   Parameter,
   polynomialDecayWithWarmup,
   scale,
   sequential,
+  step,
   type WsdShape,
   warmupStableDecay,
 } from 'tensorless';
@@ -152,6 +157,26 @@ const PICTURES: Readonly<Record<string, readonly [lines: () => Line[], axis?: st
     '↑ factor, loss / 3',
   ],
   adafactor: [() => [relative('warmupInit: false', false), relative('warmupInit: true', true)], '↑ relative step ρ'],
+  step: [() => [of('stepSize: 250', step({ stepSize: 250, gamma: 0.5 }))]],
+  multi_step: [() => [of('milestones: [400, 800]', multiStep({ milestones: [400, 800], gamma: 0.3 }))]],
+  exponential: [
+    () => [of('gamma: 0.998', exponential({ gamma: 0.998 })), of('gamma: 0.99', exponential({ gamma: 0.99 }))],
+  ],
+  cosine_annealing: [
+    () => [
+      of('cosineAnnealing, tMax: 700', cosineAnnealing({ tMax: 700, minLrRate: 0.1 })),
+      of(
+        'cosineWithWarmup, which goes up again',
+        cosineWithWarmup({ numWarmupSteps: 0, numTrainingSteps: 700, minLrRate: 0.1 }),
+      ),
+    ],
+  ],
+  one_cycle: [
+    () => [
+      of('annealStrategy: cos', oneCycle({ totalSteps: STEPS })),
+      of('linear, threePhase: true', oneCycle({ totalSteps: STEPS, annealStrategy: 'linear', threePhase: true })),
+    ],
+  ],
   composed: [
     () => [
       of(

@@ -63,7 +63,10 @@ export function scalar(label: string, value: unknown): number {
     if (value.dtype === 'int64' && tagOf(value.data) === 'BigInt64Array') return Number(value.data[0]);
     return floats(label, value)[0]!;
   }
-  throw new TypeError(`${label} must be a number or a tensor with one element, got ${show(value)}`);
+  throw new TypeError(
+    `${label} must be a number or a tensor with one element, got ${show(value)} (JSON keeps no NaN, Infinity or ` +
+      'typed array: save with encodeTorch)',
+  );
 }
 
 /** What came in place of a tensor; one that went through JSON has no array any more. */

@@ -50,7 +50,11 @@ export interface Elementwise<O, L extends object, S extends string, M>
     'matrices' | 'sums' | 'numbers' | 'loops' | 'passes' | 'before' | 'gradientSum' | 'state'
   > {
   /** State arrays of the parameter's own shape. */
-  readonly state: readonly { readonly key: S; when?(group: ParamGroup<O>): boolean }[];
+  readonly state: readonly {
+    readonly key: S;
+    when?(group: ParamGroup<O>): boolean;
+    readonly begun?: number;
+  }[];
   /** The places of its numbers, as {@link places} makes them from {@link OWN} on. */
   readonly numbers: Readonly<Record<string, number>>;
   readonly loops: { readonly float32: L; readonly float64: Readonly<Record<keyof L, unknown>> };

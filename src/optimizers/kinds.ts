@@ -6,8 +6,8 @@ const MARKS: readonly (readonly [key: string, kind: string])[] = [
   ['relative_step', "Adafactor (transformers')"],
   ['clip_threshold', "Adafactor (transformers')"],
   ['momentum_decay', 'torch.optim.NAdam'],
-  ['dampening', 'torch.optim.SGD'],
-  ['nesterov', 'torch.optim.SGD'],
+  ['dampening', 'SGD'],
+  ['nesterov', 'SGD'],
   ['centered', 'torch.optim.RMSprop'],
   ['initial_accumulator_value', 'torch.optim.Adagrad'],
   ['lr_decay', 'torch.optim.Adagrad'],
@@ -24,5 +24,5 @@ const MARKS: readonly (readonly [key: string, kind: string])[] = [
 export function kindOf(group: Readonly<Record<string, unknown>>, known: readonly string[]): string | undefined {
   for (const [key, kind] of MARKS) if (Object.hasOwn(group, key) && !known.includes(key)) return kind;
   const lion = Object.hasOwn(group, 'betas') && !Object.hasOwn(group, 'eps');
-  return lion && known.includes('eps') ? 'Lion' : undefined;
+  return lion && (known.includes('eps') || !known.includes('betas')) ? 'Lion' : undefined;
 }

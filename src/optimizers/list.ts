@@ -7,3 +7,4 @@
 export * from './adafactor.ts';
 export * from './adamw.ts';
 export * from './lion.ts';
+export * from './sgd.ts';

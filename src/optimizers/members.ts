@@ -3,7 +3,6 @@
  * their structure is looked at before each use.
  */
 import { show } from '../core/check.ts';
-import type { NumericArray } from '../core/dtype.ts';
 import { label, Parameter } from '../core/parameter.ts';
 import { overlap } from '../core/typed-array.ts';
 import type { Work } from '../engine/work.ts';
@@ -38,14 +37,16 @@ export class Members {
   get(where: string, parameter: Parameter): Slot {
     const slot = this.#slotOf.get(parameter);
     if (slot !== undefined) return slot;
-    const what = parameter instanceof Parameter ? label(parameter) : show(parameter);
-    throw new RangeError(`${where}: ${what} is not a parameter of this optimizer; add it with addParamGroup`);
+    throw new RangeError(
+      `${where}: ${nameOf(parameter)} is not a parameter of this optimizer; add it with addParamGroup`,
+    );
   }
 
   /** Adds groups of new parameters, all or none; `makeWork` may fail. */
   add(groups: readonly ParamGroup[], makeWork: (parameter: Parameter) => Work): void {
+    if (this.groups.length !== this.#made.length) throw this.#changed(`${this.#name}.addParamGroup`);
     const parameters = groups.flatMap(({ params }) => params);
-    const clash = this.#memory.clash(parameters);
+    const clash = this.#memory.add(parameters);
     if (clash !== undefined) {
       const first = this.slots.length;
       const [a, b] = clash.map((one) => label(one, this.find(one)?.index ?? first + parameters.indexOf(one)));
@@ -53,8 +54,13 @@ export class Members {
         `${this.#name}: ${a} and ${b} share memory; give each an array of its own, or tie them by using one Parameter`,
       );
     }
-    const works = parameters.map(makeWork);
-    this.#memory.add(parameters);
+    let works: Work[];
+    try {
+      works = parameters.map(makeWork);
+    } catch (error) {
+      this.#memory.remove(parameters);
+      throw error;
+    }
     let at = 0;
     for (const group of groups) {
       const groupIndex = this.groups.length;
@@ -119,102 +125,70 @@ export class Members {
 
   /** Names the first place where the groups are not as they were made. */
   #changed(where: string): RangeError {
-    const repair = 'groups are fixed: put everything back, add with addParamGroup, or make a new optimizer';
-    const at = (text: string): RangeError => new RangeError(`${where}: ${text}; ${repair}`);
     const { groups, slots } = this;
-    for (const [i, { group, count }] of this.#made.entries()) {
-      if (groups[i] !== group) return at(`paramGroups[${i}] is not the group that was made`);
-      const first = slots.findIndex(({ groupIndex }) => groupIndex === i);
-      for (let j = 0; j < Math.max(count, group.params.length); j++) {
-        const was = j < count ? slots[first + j]! : undefined;
-        const is = group.params[j];
-        if (is === was?.parameter) continue;
-        const came = is instanceof Parameter ? label(is, this.find(is)?.index) : show(is);
-        const here = `paramGroups[${i}].params[${j}]`;
-        if (was === undefined) return at(`${here} was added: ${came}`);
-        const missed = label(was.parameter, was.index);
-        return at(is === undefined ? `${missed} is missing at ${here}` : `${here} was ${missed} and is ${came}`);
+    const at = this.#made.findIndex(({ group }, i) => group !== groups[i]);
+    let what = `paramGroups has ${groups.length} groups instead of ${this.#made.length}`;
+    if (at >= 0) what = `paramGroups[${at}] is not the group that was made`;
+    else if (groups.length === this.#made.length) {
+      const all = groups.flatMap(({ params }) => params);
+      const lost = slots.find(({ parameter, groupIndex, place }) => groups[groupIndex]!.params[place] !== parameter);
+      const more = all.find((parameter, i) => all.indexOf(parameter) !== i || !this.#slotOf.has(parameter));
+      if (lost === undefined) what = `${nameOf(more)} was put into a group`;
+      else {
+        const { parameter, index, groupIndex, place } = lost;
+        what = `${label(parameter, index)} is not at paramGroups[${groupIndex}].params[${place}] any more`;
       }
     }
-    return at(`paramGroups has ${groups.length} groups instead of ${this.#made.length}`);
+    return new RangeError(`${where}: ${what}; put it back: add with addParamGroup, or make a new optimizer`);
   }
 }
 
-type Stretch = readonly [from: number, to: number, parameter: Parameter];
+/** How messages call what stands in a group. */
+function nameOf(value: unknown): string {
+  return value instanceof Parameter ? label(value) : show(value);
+}
 
 /**
- * Which bytes the parameters take, to find two that share one. Per buffer, sorted runs of doubling
- * length (Bentley & Saxe 1980, "Decomposable searching problems"), so that parameters that are added
- * one by one cost no more than logarithmic time each.
+ * Which bytes the parameters take, to find two that share one: those of each buffer, in their order.
+ * Adding one by one costs a search and a move of what lies behind, which is memory's speed.
  */
 class Memories {
-  readonly #runs = new Map<ArrayBufferLike, Stretch[][]>();
+  readonly #sorted = new Map<ArrayBufferLike, Parameter[]>();
 
-  /** Two parameters that share memory, one of them of these. */
-  clash(parameters: readonly Parameter[]): [Parameter, Parameter] | undefined {
-    const added = new Map<ArrayBufferLike, Stretch[]>();
-    for (const parameter of parameters) {
+  /** Adds all, or none where two share memory: these are returned. */
+  add(parameters: readonly Parameter[]): readonly [Parameter, Parameter] | undefined {
+    for (const [i, parameter] of parameters.entries()) {
       const { buffer, byteLength } = parameter.data;
       if (byteLength === 0) continue;
-      const stretch = stretchOf(parameter.data, parameter);
-      for (const run of this.#runs.get(buffer) ?? []) {
-        const other = overlapping(run, stretch);
-        if (other !== undefined) return [other[2], parameter];
+      const sorted = this.#sorted.get(buffer) ?? [];
+      this.#sorted.set(buffer, sorted);
+      const at = placeIn(sorted, parameter);
+      for (const other of [sorted[at - 1], sorted[at]]) {
+        if (other === undefined || !overlap(other.data, parameter.data)) continue;
+        this.remove(parameters.slice(0, i));
+        return [other, parameter];
       }
-      const others = added.get(buffer);
-      if (others === undefined) added.set(buffer, [stretch]);
-      else others.push(stretch);
-    }
-    for (const run of added.values()) {
-      run.sort((a, b) => a[0] - b[0]);
-      for (let i = 1; i < run.length; i++) {
-        const [a, b] = [run[i - 1]![2], run[i]![2]];
-        if (overlap(a.data, b.data)) return [a, b];
-      }
+      sorted.splice(at, 0, parameter);
     }
     return undefined;
   }
 
-  add(parameters: readonly Parameter[]): void {
+  remove(parameters: readonly Parameter[]): void {
     for (const parameter of parameters) {
-      const { buffer, byteLength } = parameter.data;
-      if (byteLength === 0) continue;
-      let runs = this.#runs.get(buffer);
-      if (runs === undefined) {
-        runs = [];
-        this.#runs.set(buffer, runs);
-      }
-      let run: Stretch[] = [stretchOf(parameter.data, parameter)];
-      while (runs.length > 0 && runs.at(-1)!.length <= run.length) run = merged(runs.pop()!, run);
-      runs.push(run);
+      const sorted = this.#sorted.get(parameter.data.buffer);
+      if (parameter.data.byteLength > 0) sorted?.splice(placeIn(sorted, parameter), 1);
     }
   }
 }
 
-function stretchOf({ byteOffset, byteLength }: NumericArray, parameter: Parameter): Stretch {
-  return [byteOffset, byteOffset + byteLength, parameter];
-}
-
-/** A stretch of a sorted run, none of which overlap, that has a byte of this one. */
-function overlapping(run: readonly Stretch[], [from, to]: Stretch): Stretch | undefined {
+/** How many of them begin before this one. */
+function placeIn(sorted: readonly Parameter[], { data }: Parameter): number {
   let low = 0;
-  let high = run.length;
+  let high = sorted.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (run[middle]![1] > from) high = middle;
-    else low = middle + 1;
+    if (sorted[middle]!.data.byteOffset < data.byteOffset) low = middle + 1;
+    else high = middle;
   }
-  const found = run[low];
-  return found !== undefined && found[0] < to ? found : undefined;
-}
-
-function merged(a: readonly Stretch[], b: readonly Stretch[]): Stretch[] {
-  const result: Stretch[] = [];
-  let i = 0;
-  let j = 0;
-  while (i < a.length || j < b.length) {
-    const first = j === b.length || (i < a.length && a[i]![0] <= b[j]![0]);
-    result.push(first ? a[i++]! : b[j++]!);
-  }
-  return result;
+  return low;
 }

@@ -194,11 +194,11 @@ export class GroupOptions {
   #check(at: string, group: ParamGroup): void {
     const values = group as Values;
     for (let i = 0; i < this.#table.length; i++) {
-      const [name, row] = this.#table[i]!;
+      const name = this.#names[i]!;
       const value = values[name];
       const usual = this.#usual[i];
       if (value === usual || (Array.isArray(usual) && isCopy(value, usual))) continue;
-      row.check(at === '' ? at : `${at}.${name}`, value);
+      this.#table[i]![1].check(at === '' ? at : `${at}.${name}`, value);
     }
     this.#rule.checkGroup?.(at, group, false);
   }

@@ -41,6 +41,11 @@ export interface StateRow<G> {
   shape(shape: readonly number[], cut: Cut): readonly number[] | null;
   /** Whether a group's options ask for it; default: always. */
   when?(group: G): boolean;
+  /**
+   * The place of a number that is 0 before the first update of the array (which sets it), and NaN
+   * after the array was loaded. States may lack such an array, or have null for it.
+   */
+  readonly begun?: number;
 }
 
 /** A parameter with its group and work. */

@@ -66,8 +66,8 @@ export class StateKeeper {
 
   #saveSlot({ step, arrays, parameter, work }: Slot, use: number): Record<string, StateValue> {
     const entry: Record<string, StateValue> = { step };
-    for (const [i, { key, shape }] of this.#rule.state.entries()) {
-      const array = (use & (1 << i)) === 0 ? undefined : arrays.get(key);
+    for (const [i, { key, shape, begun }] of this.#rule.state.entries()) {
+      const array = begun === undefined && (use & (1 << i)) === 0 ? undefined : arrays.get(key);
       if (array !== undefined) entry[key] = tensorOf(array, shape(parameter.shape, work.cut)!);
     }
     for (const [key, at] of Object.entries(this.#rule.savedNumbers ?? {})) entry[key] = work.numbers[at]!;
@@ -171,14 +171,19 @@ export class StateKeeper {
     const { parameter, work } = slot;
     const rule = this.#rule;
     const shapes = new Map<string, readonly number[]>();
-    for (const { key, shape, when } of rule.state) {
-      const needed = when?.(group) === false ? null : shape(parameter.shape, work.cut);
+    const absent: string[] = [];
+    for (const { key, shape, when, begun } of rule.state) {
+      if (begun !== undefined && (own(entry, key) ?? null) === null) {
+        absent.push(key);
+        continue;
+      }
+      const needed = begun === undefined && when?.(group) === false ? null : shape(parameter.shape, work.cut);
       if (needed !== null) shapes.set(key, needed);
     }
     const numbers = Object.keys(rule.savedNumbers ?? {});
     const step = rule.stepless === true ? [] : ['step'];
     refuseOther(at, entry, shapes);
-    checkKeys(at, entry, [...step, ...shapes.keys()], [...numbers, 'step']);
+    checkKeys(at, entry, [...step, ...shapes.keys()], [...numbers, ...absent, 'step']);
     const count = own(entry, 'step');
     const arrays = new Map<string, StateArray>();
     for (const [key, shape] of shapes) {

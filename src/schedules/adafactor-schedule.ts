@@ -5,7 +5,9 @@
  */
 import { options, show } from '../core/check.ts';
 import type { Adafactor } from '../optimizers/adafactor.ts';
-import { checkOptimizer, EpochScheduler, numbers, rate } from './scheduler.ts';
+import { atLeast0 } from './curve.ts';
+import { numbers } from './saved.ts';
+import { called, checkOptimizer, EpochScheduler, factory, type ScheduleFactory } from './scheduler.ts';
 
 /** Options of {@link AdafactorSchedule}. */
 export interface AdafactorScheduleOptions {
@@ -14,14 +16,16 @@ export interface AdafactorScheduleOptions {
 }
 
 /**
- * Reports the learning rates that {@link Adafactor} computes itself, for logging and for training loops that want a scheduler: per group the
- * `effectiveLr` of its first parameter that was updated, and `initialLr` before the first step. It steers nothing.
+ * Reports the learning rates that {@link Adafactor} computes itself, for logging and for training
+ * loops that want a scheduler: per group the `effectiveLr` of its first parameter that was updated,
+ * and `initialLr` before the first step. It steers nothing.
  *
- * A relative-step group's `lr`, which Adafactor does not look at, gets the reported value, as in transformers. The `lr` of a group with
- * `relativeStep: false` is left alone; there transformers' class would set it to `initialLr`, so that nothing is learned.
+ * A relative-step group's `lr`, which Adafactor does not look at, gets the reported value, as in
+ * transformers. The `lr` of a group with `relativeStep: false` is left alone; there transformers'
+ * class would set it to `initialLr`, so that nothing is learned.
  *
- * Source: transformers `AdafactorSchedule`, which reports `initial_lr` again while the gradients are cleared; this one does not look at
- * gradients.
+ * Source: transformers `AdafactorSchedule`, which reports `initial_lr` again while the gradients
+ * are cleared; this one does not look at gradients.
  *
  * @example
  * ```ts
@@ -40,18 +44,19 @@ export class AdafactorSchedule extends EpochScheduler {
   /**
    * @param optimizer - The Adafactor.
    * @param o - See {@link AdafactorScheduleOptions}.
-   * @throws TypeError or RangeError when the optimizer is not an Adafactor, or an option does not fit.
+   * @throws TypeError or RangeError when the optimizer is not an Adafactor, or an option does not
+   * fit.
    */
   constructor(optimizer: Adafactor, o: AdafactorScheduleOptions = {}) {
-    const where = 'AdafactorSchedule';
-    const groups = checkOptimizer(where, optimizer).paramGroups;
+    const [where, all] = called(new.target, o);
+    const groups = checkOptimizer(where, optimizer, all).paramGroups;
     if (typeof optimizer.effectiveLr !== 'function') {
       throw new TypeError(
         `${where}: optimizer must be an Adafactor, which computes its own learning rates, got ${show(optimizer)}; ` +
           'any other optimizer takes ConstantSchedule or another schedule with a curve',
       );
     }
-    const initialLr = rate(`${where}: initialLr`, options(where, o, ['initialLr']).initialLr ?? 0);
+    const initialLr = atLeast0(`${where}: initialLr`, options(where, all, ['initialLr']).initialLr ?? 0);
     super(optimizer, 0, new Array(groups.length).fill(initialLr), []);
     this.#initialLr = initialLr;
     this.lastLrs = this.lrsAt();
@@ -69,7 +74,10 @@ export class AdafactorSchedule extends EpochScheduler {
     });
   }
 
-  /** A NaN, from weights that are NaN, is reported but not written: the optimizer would refuse to go on with it. @internal */
+  /**
+   * A NaN, from weights that are NaN, is reported but not written: the optimizer would refuse to go
+   * on with it. @internal
+   */
   protected override write(lrs: readonly number[]): void {
     for (const [i, group] of this.optimizer.paramGroups.entries()) {
       const lr = lrs[i]!;
@@ -96,6 +104,7 @@ export class AdafactorSchedule extends EpochScheduler {
 }
 
 /** {@link AdafactorSchedule} as transformers `get_adafactor_schedule` makes it. */
-export function getAdafactorSchedule(optimizer: Adafactor, o: AdafactorScheduleOptions = {}): AdafactorSchedule {
-  return new AdafactorSchedule(optimizer, o);
-}
+export const getAdafactorSchedule: ScheduleFactory<typeof AdafactorSchedule> = /* @__PURE__ */ factory(
+  'getAdafactorSchedule',
+  AdafactorSchedule,
+);

@@ -1,13 +1,16 @@
 /**
- * Curves made of curves: one after the other, multiplied, scaled. The results are curves again, so a `LambdaLR` takes them, with state
- * dict, resume, groups and all.
+ * Curves made of curves: one after the other, multiplied, scaled. The results are curves again, so
+ * a `LambdaLR` takes them, with state dict, resume, groups and all.
  *
  * @module
  */
 import { integer, number, show } from '../core/check.ts';
-import type { Curve } from './curves.ts';
+import type { Curve } from './curve.ts';
 
-/** One part of {@link sequential}: a curve and how many steps it lasts. The last part's number can be left out. */
+/**
+ * One part of {@link sequential}: a curve and how many steps it lasts. The last part's number can
+ * be left out.
+ */
 export type SequentialPart = readonly [curve: Curve, steps?: number];
 
 function checkCurve(label: string, value: unknown): Curve {
@@ -20,12 +23,13 @@ function checkCurve(label: string, value: unknown): Curve {
 }
 
 /**
- * Curves one after the other. Each part lasts its number of steps and has a clock of its own that starts at 0; the last one goes on for
- * ever, so its number may be left out (and is not used).
+ * Curves one after the other. Each part lasts its number of steps and has a clock of its own that
+ * starts at 0; the last one goes on for ever, so its number may be left out (and is not used).
  *
- * optax `join_schedules` takes the same curves but the steps at which they begin (boundaries) in place of their lengths, and learning rates in place of
- * factors. PyTorch `SequentialLR` takes milestones and schedulers, each of which has written to the optimizer on construction, which
- * it then undoes; here nothing is written before the `LambdaLR`.
+ * optax `join_schedules` takes the same curves but the steps at which they begin (boundaries) in
+ * place of their lengths, and learning rates in place of factors. PyTorch `SequentialLR` takes
+ * milestones and schedulers, each of which has written to the optimizer on construction, which it
+ * then undoes; here nothing is written before the `LambdaLR`.
  *
  * @example Warm up over 100 steps, hold for 900, then anneal to a tenth over 1000 and stay there
  * ```ts
@@ -36,7 +40,8 @@ function checkCurve(label: string, value: unknown): Curve {
  * );
  * ```
  *
- * @throws TypeError or RangeError when there is no part, one is not `[curve, steps]`, or a number of steps is not a non-negative integer.
+ * @throws TypeError or RangeError when there is no part, one is not `[curve, steps]`, or a number
+ * of steps is not a non-negative integer.
  */
 export function sequential(...parts: readonly SequentialPart[]): Curve {
   if (parts.length === 0) throw new RangeError('sequential: give at least one part, [curve, steps]');
@@ -64,7 +69,8 @@ export function sequential(...parts: readonly SequentialPart[]): Curve {
 /**
  * The curve multiplied by a constant.
  *
- * @throws TypeError or RangeError when curve is not a function, or factor not a finite number of at least 0.
+ * @throws TypeError or RangeError when curve is not a function, or factor not a finite number of at
+ * least 0.
  */
 export function scale(curve: Curve, factor: number): Curve {
   const inner = checkCurve('scale: curve', curve);
@@ -73,7 +79,8 @@ export function scale(curve: Curve, factor: number): Curve {
 }
 
 /**
- * The product of curves at every step, as PyTorch's `ChainedScheduler` of closed-form schedules: a warm-up, say, times a decay.
+ * The product of curves at every step, as PyTorch's `ChainedScheduler` of closed-form schedules: a
+ * warm-up, say, times a decay.
  *
  * @throws TypeError or RangeError when there is no curve, or one is not a function.
  */

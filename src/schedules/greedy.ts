@@ -5,8 +5,9 @@
  */
 import { boolean, integer, number, options, record, show } from '../core/check.ts';
 import type { StateValue } from '../core/dtype.ts';
-import { checkKeys, own } from '../core/state-dict.ts';
+import { checkKeys, own, scalar } from '../core/state-dict.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
+import { atLeast0 } from './curve.ts';
 import {
   type Comparison,
   checkBounds,
@@ -18,19 +19,29 @@ import {
   type ThresholdMode,
   worst,
 } from './metric.ts';
-import { checkOptimizer, dictOfKind, LRScheduler, numbers, rate, scheduledLr } from './scheduler.ts';
+import { dictOfKind } from './saved.ts';
+import { called, checkOptimizer, factory, LRScheduler, type ScheduleFactory, scheduledLr } from './scheduler.ts';
 
 /** Options of {@link GreedyLR}; names and defaults are those of transformers. */
 export interface GreedyLROptions {
   /** `"min"` (default): smaller is better, as for a loss; `"max"`: larger, as for an accuracy. */
   mode?: MetricMode;
-  /** The learning rate is multiplied by it, or divided; greater than 0 and less than 1, default 0.95. */
+  /**
+   * The learning rate is multiplied by it, or divided; greater than 0 and less than 1, default
+   * 0.95.
+   */
   factor?: number;
-  /** So many steps in a row of one kind, better or not, change nothing; a non-negative integer, default 10. */
+  /**
+   * So many steps in a row of one kind, better or not, change nothing; a non-negative integer,
+   * default 10.
+   */
   patience?: number;
   /** How much better counts; at least 0, default 1e-6. */
   threshold?: number;
-  /** `"rel"`: better than best · (1 ∓ threshold), for positive metrics; `"abs"` (default): better than best ∓ threshold. */
+  /**
+   * `"rel"`: better than best · (1 ∓ threshold), for positive metrics; `"abs"` (default): better
+   * than best ∓ threshold.
+   */
   thresholdMode?: ThresholdMode;
   /** Steps after a reduction in which nothing is counted; a non-negative integer, default 0. */
   cooldown?: number;
@@ -48,7 +59,10 @@ export interface GreedyLROptions {
   smooth?: boolean;
   /** Metrics in the mean; an integer of at least 1, default 50. */
   windowSize?: number;
-  /** After so many reductions with all groups at `minLr` everything starts anew; a non-negative integer, default 500. */
+  /**
+   * After so many reductions with all groups at `minLr` everything starts anew; a non-negative
+   * integer, default 500.
+   */
   resetStart?: number;
 }
 
@@ -116,7 +130,10 @@ interface Greedy extends Comparison {
   average: StreamingAverage | null;
 }
 
-/** Mean of the last values. The sum is updated, not summed anew, so its rounding errors are part of the state. */
+/**
+ * Mean of the last values. The sum is updated, not summed anew, so its rounding errors are part of
+ * the state.
+ */
 class StreamingAverage {
   readonly windowSize: number;
   readonly values: number[];
@@ -137,14 +154,16 @@ class StreamingAverage {
 }
 
 /**
- * Divides every group's learning rate by `factor` when the metric has become better for more than `patience` steps in a row, and multiplies it by
- * `factor` when it has not for more than `patience` steps, within `minLr` and `maxLr`. After `resetStart` reductions with all groups at `minLr`, the
+ * Divides every group's learning rate by `factor` when the metric has become better for more than
+ * `patience` steps in a row, and multiplies it by `factor` when it has not for more than `patience`
+ * steps, within `minLr` and `maxLr`. After `resetStart` reductions with all groups at `minLr`, the
  * learning rates and counters are those of the start again.
  *
- * The state dict holds the counters, the best metric, the values of the streaming average and the options; loading takes the options from it,
- * as in transformers.
+ * The state dict holds the counters, the best metric, the values of the streaming average and the
+ * options; loading takes the options from it, as in transformers.
  *
- * Source: transformers `GreedyLR` (`"greedy"`); "GreedyLR: A Novel Adaptive Learning Rate Scheduler", arXiv:2512.14527.
+ * Source: transformers `GreedyLR` (`"greedy"`); "GreedyLR: A Novel Adaptive Learning Rate
+ * Scheduler", arXiv:2512.14527.
  *
  * @example
  * ```ts
@@ -157,14 +176,16 @@ export class GreedyLR extends LRScheduler {
   #state: Greedy;
 
   /**
-   * @param optimizer - Its groups' learning rates are raised and lowered; construction does not change them.
+   * @param optimizer - Its groups' learning rates are raised and lowered; construction does not
+   * change them.
    * @param o - See {@link GreedyLROptions}.
-   * @throws TypeError or RangeError when an option is unknown or out of range, or the optimizer is a relative-step Adafactor.
+   * @throws TypeError or RangeError when an option is unknown or out of range, or the optimizer is
+   * a relative-step Adafactor.
    */
   constructor(optimizer: Optimizer, o: GreedyLROptions = {}) {
-    const where = 'GreedyLR';
-    const lrs = checkOptimizer(where, optimizer).paramGroups.map((group, i) => scheduledLr(where, group, i));
-    const given = options(where, o, OPTIONS);
+    const [where, all] = called(new.target, o);
+    const lrs = checkOptimizer(where, optimizer, all).paramGroups.map((group, i) => scheduledLr(where, group, i));
+    const given = options(where, all, OPTIONS);
     const label = (key: string): string => `${where}: ${key}`;
     const { mode = 'min', threshold = 1e-6, thresholdMode = 'abs', minLr = 1e-3, maxLr = 1 } = given;
     const { factor = 0.95, patience = 10, cooldown = 0, warmup = 0, eps = 1e-8, verbose = false } = given;
@@ -198,10 +219,12 @@ export class GreedyLR extends LRScheduler {
   }
 
   /**
-   * Looks at the metric (with `smooth` at the mean of the last ones) and changes the learning rates when the patience is over.
+   * Looks at the metric (with `smooth` at the mean of the last ones) and changes the learning rates
+   * when the patience is over.
    *
    * @param metric - The value that should get better.
-   * @throws TypeError when it is missing or not a number; RangeError when it is NaN, or infinite with `smooth`. Nothing has changed then.
+   * @throws TypeError when it is missing or not a number; RangeError when it is NaN, or infinite
+   * with `smooth`. Nothing has changed then.
    */
   override step(metric?: number): void {
     const where = 'GreedyLR.step';
@@ -215,10 +238,11 @@ export class GreedyLR extends LRScheduler {
     }
     if (groups.length !== state.minLrs.length) {
       throw new RangeError(
-        `${where}: the optimizer has ${groups.length} groups, but had ${state.minLrs.length} when this scheduler was made; make a new one`,
+        `${where}: the optimizer has ${groups.length} groups, but had ${state.minLrs.length} when this ` +
+          'scheduler was made; make a new one',
       );
     }
-    const lrs = groups.map((group, i) => rate(`${where}: lr of group ${i}`, group.lr));
+    const lrs = groups.map((group, i) => atLeast0(`${where}: lr of group ${i}`, group.lr));
 
     if (state.average !== null) current = state.average.add(current);
     this.epoch++;
@@ -331,22 +355,23 @@ export class GreedyLR extends LRScheduler {
     const { label } = saved;
     const groups = this.optimizer.paramGroups.length;
     const windowSize = saved.count('window_size', 1);
+    const comparison = saved.comparison();
     const state: Greedy = {
-      ...saved.comparison(),
-      factor: number(label('factor'), saved.get('factor'), { above: 0, below: 1 }),
-      minLrs: numbers(label('min_lrs'), saved.get('min_lrs'), groups, rate),
-      maxLrs: numbers(label('max_lrs'), saved.get('max_lrs'), groups, rate),
+      ...comparison,
+      factor: saved.number('factor', { above: 0, below: 1 }),
+      minLrs: saved.numbers('min_lrs', groups),
+      maxLrs: saved.numbers('max_lrs', groups),
       patience: saved.count('patience'),
       cooldown: saved.count('cooldown'),
       warmup: saved.count('warmup'),
-      eps: number(label('eps'), saved.get('eps'), { min: 0 }),
+      eps: saved.number('eps', { min: 0 }),
       verbose: boolean(label('verbose'), saved.get('verbose')),
       windowSize,
       resetStartOriginal: saved.count('reset_start_original'),
       resetStart: saved.count('reset_start'),
       cooldownCounter: saved.count('cooldown_counter'),
       warmupCounter: saved.count('warmup_counter'),
-      best: saved.metric('best'),
+      best: saved.best(comparison.mode),
       numBadEpochs: saved.count('num_bad_epochs'),
       numGoodEpochs: saved.count('num_good_epochs'),
       average: boolean(label('smooth'), saved.get('smooth'))
@@ -355,8 +380,8 @@ export class GreedyLR extends LRScheduler {
     };
     checkOrder(label('min_lrs'), state.minLrs, state.maxLrs);
     const epoch = saved.count('last_epoch');
-    const lastLrs = numbers(label('_last_lr'), saved.get('_last_lr'), groups, rate);
-    const bases = Object.freeze(numbers(label('_init_lrs'), saved.get('_init_lrs'), groups, rate));
+    const lastLrs = saved.numbers('_last_lr', groups);
+    const bases = Object.freeze(saved.numbers('_init_lrs', groups));
     return () => {
       this.#state = state;
       this.epoch = epoch;
@@ -377,16 +402,22 @@ function checkOrder(label: string, minLrs: readonly number[], maxLrs: readonly n
 function readAverage(label: string, value: unknown, windowSize: number): StreamingAverage {
   const dict = record(label, value);
   checkKeys(label, dict, ['window_size', 'values', 'sum']);
-  const size = integer(`${label}.window_size`, own(dict, 'window_size'), { min: windowSize, max: windowSize });
+  const window = `${label}.window_size`;
+  const size = integer(window, scalar(window, own(dict, 'window_size')), { min: windowSize, max: windowSize });
   const values = own(dict, 'values');
   if (!Array.isArray(values) || values.length > size) {
     throw new RangeError(`${label}.values must be an array of at most ${size} numbers, got ${show(values)}`);
   }
-  const numbersRead = values.map((item, i) => number(`${label}.values[${i}]`, item));
-  return new StreamingAverage(size, numbersRead, number(`${label}.sum`, own(dict, 'sum')));
+  const read = (key: string, value: unknown): number => number(`${label}.${key}`, scalar(`${label}.${key}`, value));
+  return new StreamingAverage(
+    size,
+    values.map((item, i) => read(`values[${i}]`, item)),
+    read('sum', own(dict, 'sum')),
+  );
 }
 
 /** {@link GreedyLR} as transformers `get_greedy_schedule` makes it. */
-export function getGreedySchedule(optimizer: Optimizer, o: GreedyLROptions = {}): GreedyLR {
-  return new GreedyLR(optimizer, o);
-}
+export const getGreedySchedule: ScheduleFactory<typeof GreedyLR> = /* @__PURE__ */ factory(
+  'getGreedySchedule',
+  GreedyLR,
+);

@@ -1,9 +1,11 @@
 /**
- * What the metric-driven schedulers share: when a metric counts as better, and reading the options and state they have in common.
+ * What the metric-driven schedulers share: when a metric counts as better, and reading the options
+ * and state they have in common.
  */
-import { integer, number, oneOf, show } from '../core/check.ts';
-import { own } from '../core/state-dict.ts';
-import { rate } from './scheduler.ts';
+import { type Limits, number, oneOf, show } from '../core/check.ts';
+import { own, scalar } from '../core/state-dict.ts';
+import { atLeast0 } from './curve.ts';
+import { numbers, savedCount } from './saved.ts';
 
 /** Whether a smaller or a larger metric is better. */
 export type MetricMode = 'min' | 'max';
@@ -52,7 +54,8 @@ export function checkComparison(
   };
   if (comparison.mode === 'min' && comparison.thresholdMode === 'rel' && !(comparison.threshold < 1)) {
     throw new RangeError(
-      `${label('threshold')} must be less than 1 with thresholdMode: "rel", got ${show(threshold)}: no metric would count as better`,
+      `${label('threshold')} must be less than 1 with thresholdMode: "rel", got ${show(threshold)}: ` +
+        'no metric would count as better',
     );
   }
   return comparison;
@@ -60,13 +63,13 @@ export function checkComparison(
 
 /** One bound for all groups, or an array with one per group. */
 export function checkBounds(label: string, value: unknown, groups: number): number[] {
-  if (!Array.isArray(value)) return new Array<number>(groups).fill(rate(label, value));
+  if (!Array.isArray(value)) return new Array<number>(groups).fill(atLeast0(label, value));
   if (value.length !== groups) {
     throw new RangeError(
       `${label} must be a number, or an array with one per group (the optimizer has ${groups}), got ${value.length}`,
     );
   }
-  return value.map((bound, i) => rate(`${label}[${i}]`, bound));
+  return value.map((bound, i) => atLeast0(`${label}[${i}]`, bound));
 }
 
 /** Reads the keys of a saved state: the check of each is given its label. */
@@ -87,19 +90,36 @@ export class Saved {
   }
 
   count(key: string, least = 0): number {
-    return integer(this.label(key), this.get(key), { min: least });
+    return savedCount(this.label(key), this.get(key), least);
   }
 
-  /** Any number but NaN: a metric may be infinite. */
-  metric(key: string): number {
+  number(key: string, limits: Limits = {}): number {
+    return number(this.label(key), scalar(this.label(key), this.get(key)), limits);
+  }
+
+  /** How many items a list has; at most `most`, or it is to be refused. */
+  length(key: string, most: number): number {
     const value = this.get(key);
-    if (typeof value !== 'number' || Number.isNaN(value)) {
-      throw new TypeError(`${this.label(key)} must be a number, got ${show(value)}`);
-    }
-    return value;
+    return Array.isArray(value) ? Math.min(value.length, most) : most;
+  }
+
+  numbers(key: string, groups: number): number[] {
+    return numbers(this.label(key), this.get(key), groups, atLeast0);
+  }
+
+  /**
+   * The best metric: any number but NaN, since a metric may be infinite. JSON makes null of the
+   * infinity that it is before the first step; later an infinity could have been of either sign.
+   */
+  best(mode: MetricMode): number {
+    const [label, value] = [this.label('best'), this.get('best')];
+    if (value === null && this.count('last_epoch') === 0) return worst(mode);
+    const best = scalar(label, value);
+    if (Number.isNaN(best)) throw new TypeError(`${label} must be a number, got NaN`);
+    return best;
   }
 
   comparison(): Comparison {
-    return checkComparison(this.label, this.get('mode'), this.get('threshold'), this.get('threshold_mode'));
+    return checkComparison(this.label, this.get('mode'), this.number('threshold'), this.get('threshold_mode'));
   }
 }

@@ -5,8 +5,9 @@
  */
 import { integer, number, options } from '../core/check.ts';
 import type { StateValue } from '../core/dtype.ts';
-import { checkKeys, own } from '../core/state-dict.ts';
+import { checkKeys } from '../core/state-dict.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
+import { atLeast0 } from './curve.ts';
 import {
   type Comparison,
   checkBounds,
@@ -18,7 +19,8 @@ import {
   type ThresholdMode,
   worst,
 } from './metric.ts';
-import { checkOptimizer, dictOfKind, LRScheduler, numbers, rate, scheduledLr } from './scheduler.ts';
+import { dictOfKind } from './saved.ts';
+import { called, checkOptimizer, factory, LRScheduler, type ScheduleFactory, scheduledLr } from './scheduler.ts';
 
 /** Options of {@link ReduceLROnPlateau}; names and defaults are those of PyTorch. */
 export interface ReduceLROnPlateauOptions {
@@ -26,13 +28,22 @@ export interface ReduceLROnPlateauOptions {
   mode?: MetricMode;
   /** The learning rate is multiplied by it; at least 0 and less than 1, default 0.1. */
   factor?: number;
-  /** So many steps in a row without a better metric are put up with; a non-negative integer, default 10. */
+  /**
+   * So many steps in a row without a better metric are put up with; a non-negative integer, default
+   * 10.
+   */
   patience?: number;
   /** How much better counts; at least 0, default 1e-4. */
   threshold?: number;
-  /** `"rel"` (default): better than best · (1 ∓ threshold), for positive metrics; `"abs"`: better than best ∓ threshold. */
+  /**
+   * `"rel"` (default): better than best · (1 ∓ threshold), for positive metrics; `"abs"`: better
+   * than best ∓ threshold.
+   */
   thresholdMode?: ThresholdMode;
-  /** Steps after a reduction in which worse metrics are not counted; a non-negative integer, default 0. */
+  /**
+   * Steps after a reduction in which worse metrics are not counted; a non-negative integer, default
+   * 0.
+   */
   cooldown?: number;
   /** Lowest learning rate: one for all groups, or an array with one per group; default 0. */
   minLr?: number | readonly number[];
@@ -43,13 +54,11 @@ export interface ReduceLROnPlateauOptions {
 const OPTIONS = ['mode', 'factor', 'patience', 'threshold', 'thresholdMode', 'cooldown', 'minLr', 'eps'] as const;
 const KEYS = [
   'factor',
-  'default_min_lr',
   'min_lrs',
   'patience',
   'cooldown',
   'eps',
   'last_epoch',
-  '_last_lr',
   'mode_worse',
   'mode',
   'threshold',
@@ -74,10 +83,12 @@ interface Plateau extends Comparison {
 }
 
 /**
- * Multiplies every group's learning rate by `factor` when the metric has not become better for more than `patience` steps. A step is one look at the
- * metric, usually once per epoch after validation: `scheduler.step(loss)`.
+ * Multiplies every group's learning rate by `factor` when the metric has not become better for more
+ * than `patience` steps. A step is one look at the metric, usually once per epoch after validation:
+ * `scheduler.step(loss)`.
  *
- * The state dict holds the counters, the best metric and the options; loading takes the options from it, as in PyTorch.
+ * The state dict holds the counters, the best metric and the options; loading takes the options
+ * from it, as in PyTorch.
  *
  * Source: `torch.optim.lr_scheduler.ReduceLROnPlateau` (transformers: `"reduce_lr_on_plateau"`).
  *
@@ -96,12 +107,13 @@ export class ReduceLROnPlateau extends LRScheduler {
   /**
    * @param optimizer - Its groups' learning rates are lowered; construction does not change them.
    * @param o - See {@link ReduceLROnPlateauOptions}.
-   * @throws TypeError or RangeError when an option is unknown or out of range, or the optimizer is a relative-step Adafactor.
+   * @throws TypeError or RangeError when an option is unknown or out of range, or the optimizer is
+   * a relative-step Adafactor.
    */
   constructor(optimizer: Optimizer, o: ReduceLROnPlateauOptions = {}) {
-    const where = 'ReduceLROnPlateau';
-    const lrs = checkOptimizer(where, optimizer).paramGroups.map((group, i) => scheduledLr(where, group, i));
-    const given = options(where, o, OPTIONS);
+    const [where, all] = called(new.target, o);
+    const lrs = checkOptimizer(where, optimizer, all).paramGroups.map((group, i) => scheduledLr(where, group, i));
+    const given = options(where, all, OPTIONS);
     const label = (key: string): string => `${where}: ${key}`;
     const { mode = 'min', threshold = 1e-4, thresholdMode = 'rel', minLr = 0 } = given;
     const { factor = 0.1, patience = 10, cooldown = 0, eps = 1e-8 } = given;
@@ -126,14 +138,15 @@ export class ReduceLROnPlateau extends LRScheduler {
    * Looks at the metric and lowers the learning rates when the patience is over.
    *
    * @param metric - The value that should get better. Infinity counts as any other number.
-   * @throws TypeError when it is missing or not a number, RangeError when it is NaN; nothing has changed then.
+   * @throws TypeError when it is missing or not a number, RangeError when it is NaN; nothing has
+   * changed then.
    */
   override step(metric?: number): void {
     const where = 'ReduceLROnPlateau.step';
     const current = checkMetric(where, metric);
     this.#checkGroups(where);
     const groups = this.optimizer.paramGroups;
-    const lrs = groups.map((group, i) => rate(`${where}: lr of group ${i}`, group.lr));
+    const lrs = groups.map((group, i) => atLeast0(`${where}: lr of group ${i}`, group.lr));
     const state = this.#state;
     this.epoch++;
     if (isBetter(current, state.best, state)) {
@@ -161,10 +174,7 @@ export class ReduceLROnPlateau extends LRScheduler {
     const groups = this.optimizer.paramGroups;
     if (groups.length === state.minLrs.length) return;
     if (state.defaultMinLr === null) {
-      throw new RangeError(
-        `${where}: minLr has ${state.minLrs.length} items but the optimizer now has ${groups.length} groups; ` +
-          'make a new scheduler, or give one minLr for all groups',
-      );
+      throw new RangeError(`${where}: ${tooFewBounds(state.minLrs.length, groups.length)}`);
     }
     state.minLrs = groups.map(() => state.defaultMinLr ?? 0);
     this.lastLrs = groups.map((group, i) => this.lastLrs[i] ?? group.lr ?? 0);
@@ -195,34 +205,66 @@ export class ReduceLROnPlateau extends LRScheduler {
   override prepareLoad(stateDict: Record<string, StateValue> | StateValue): () => void {
     const where = 'ReduceLROnPlateau.loadStateDict';
     const dict = dictOfKind(where, stateDict, 'mode_worse');
-    checkKeys(where, dict, KEYS, ['verbose']);
+    checkKeys(where, dict, KEYS, ['default_min_lr', '_last_lr', 'verbose']);
     const saved = new Saved(where, dict);
-    const groups = this.optimizer.paramGroups.length;
-    const defaultMinLr = own(dict, 'default_min_lr');
+    const comparison = saved.comparison();
     const state: Plateau = {
-      ...saved.comparison(),
-      factor: number(saved.label('factor'), saved.get('factor'), { min: 0, below: 1 }),
+      ...comparison,
+      ...this.#savedBounds(where, saved),
+      factor: saved.number('factor', { min: 0, below: 1 }),
       patience: saved.count('patience'),
       cooldown: saved.count('cooldown'),
-      eps: number(saved.label('eps'), saved.get('eps'), { min: 0 }),
-      defaultMinLr: defaultMinLr === null ? null : rate(saved.label('default_min_lr'), defaultMinLr),
-      minLrs: numbers(saved.label('min_lrs'), saved.get('min_lrs'), groups, rate),
-      best: saved.metric('best'),
+      eps: saved.number('eps', { min: 0 }),
+      best: saved.best(comparison.mode),
       cooldownCounter: saved.count('cooldown_counter'),
       numBadEpochs: saved.count('num_bad_epochs'),
     };
-    saved.metric('mode_worse');
     const epoch = saved.count('last_epoch');
-    const lastLrs = numbers(saved.label('_last_lr'), saved.get('_last_lr'), groups, rate);
+    const lastLrs = this.#savedLastLrs(saved);
     return () => {
       this.#state = state;
       this.epoch = epoch;
       this.restoreLrs(lastLrs);
     };
   }
+
+  /**
+   * The bounds. PyTorch before 2.6 does not save the common one: newer releases then keep that of
+   * construction, and so does this. There may be fewer than groups, when one was added after the
+   * last reduction: the next one gives all groups the common bound.
+   */
+  #savedBounds(where: string, saved: Saved): Pick<Plateau, 'defaultMinLr' | 'minLrs'> {
+    const groups = this.optimizer.paramGroups.length;
+    const given = saved.get('default_min_lr');
+    let { defaultMinLr } = this.#state;
+    if (given !== undefined) defaultMinLr = given === null ? null : saved.number('default_min_lr', { min: 0 });
+    const count = saved.length('min_lrs', groups);
+    const minLrs = saved.numbers('min_lrs', count);
+    if (count === groups) return { defaultMinLr, minLrs };
+    if (defaultMinLr === null) throw new RangeError(`${where}: ${tooFewBounds(count, groups)}`);
+    return { defaultMinLr, minLrs: new Array<number>(groups).fill(defaultMinLr) };
+  }
+
+  /** PyTorch 2.0 has none before the first step. */
+  #savedLastLrs(saved: Saved): readonly number[] {
+    const groups = this.optimizer.paramGroups;
+    if (saved.get('_last_lr') === undefined) return this.lastLrs;
+    // As few as the bounds, where a group was added after the last step.
+    const count = saved.length('_last_lr', groups.length);
+    const lrs = saved.numbers('_last_lr', count === saved.length('min_lrs', groups.length) ? count : groups.length);
+    return groups.map((group, i) => lrs[i] ?? group.lr ?? 0);
+  }
+}
+
+function tooFewBounds(bounds: number, groups: number): string {
+  return (
+    `minLr has ${bounds} items but the optimizer now has ${groups} groups; ` +
+    'make a new scheduler, or give one minLr for all groups'
+  );
 }
 
 /** {@link ReduceLROnPlateau} as transformers `get_reduce_on_plateau_schedule` makes it. */
-export function getReduceOnPlateauSchedule(optimizer: Optimizer, o: ReduceLROnPlateauOptions = {}): ReduceLROnPlateau {
-  return new ReduceLROnPlateau(optimizer, o);
-}
+export const getReduceOnPlateauSchedule: ScheduleFactory<typeof ReduceLROnPlateau> = /* @__PURE__ */ factory(
+  'getReduceOnPlateauSchedule',
+  ReduceLROnPlateau,
+);

@@ -1,83 +1,109 @@
 /**
- * Schedulers: what changes the learning rates of an optimizer's groups from step to step. The base class, and `LambdaLR`, which
- * attaches any curve. Semantics are those of `torch.optim.lr_scheduler`:
+ * Schedulers: what changes the learning rates of an optimizer's groups from step to step. The base
+ * class, and `LambdaLR`, which attaches any curve. Semantics are those of
+ * `torch.optim.lr_scheduler`:
  *
- * - Construction records every group's `initialLr` (unless it has one) and sets the learning rates of step 0.
+ * - Construction records every group's `initialLr` (unless it has one) and sets the learning rates
+ *   of step 0.
  * - `step()` comes after the optimizer's step and sets the learning rates of the next one.
- * - The learning rates live in the optimizer's groups and are saved with them; a scheduler's state dict says where it stands.
+ * - The learning rates live in the optimizer's groups and are saved with them; a scheduler's state
+ *   dict says where it stands.
  *
  * @module
  */
-import { boolean, integer, number, options, record, show } from '../core/check.ts';
+import { integer, show } from '../core/check.ts';
 import type { StateValue } from '../core/dtype.ts';
-import { checkKeys, scalar } from '../core/state-dict.ts';
+import { checkKeys } from '../core/state-dict.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
 import type { ParamGroup } from '../optimizers/param-group.ts';
-import type { Curve } from './curves.ts';
+import { atLeast0, type Curve, type CurveOptions, readOptions } from './curve.ts';
+import { dictOfKind, listOf, numbers, savedCount } from './saved.ts';
 
-/** Keys by which a state dict of another kind is recognised, and that kind's name. */
-const KINDS: Readonly<Record<string, string>> = {
-  param_groups: 'an optimizer',
-  gradients: 'a GradientAccumulator',
-  mode_worse: 'ReduceLROnPlateau',
-  _init_lrs: 'GreedyLR',
-  lr_lambdas: 'a LambdaLR schedule',
-};
+/** A schedule's options together with what was called in place of its class. */
+class Called {
+  readonly as: [where: string, o: unknown];
 
-/** The state dict as a record; one of another kind is refused by name. `key` is the one that tells this kind. @internal */
-export function dictOfKind(where: string, stateDict: unknown, key: string): Record<string, unknown> {
-  const dict = record(`${where}: the state dict`, stateDict);
-  const other = Object.keys(KINDS).find((candidate) => Object.hasOwn(dict, candidate)) ?? key;
-  if (other === key) return dict;
-  throw new RangeError(`${where}: this is the state dict of ${KINDS[other]}; load it into one of that kind`);
-}
-
-/** An array with one item per group. */
-function listOf(label: string, value: unknown, groups: number): unknown[] {
-  if (Array.isArray(value) && value.length === groups) return value;
-  throw new TypeError(
-    `${label} must be an array of ${groups} items, one per group of the optimizer, got ${show(value)}`,
-  );
-}
-
-/** One number per group, also where PyTorch has 0-d tensors; `check` is applied to each. @internal */
-export function numbers(
-  label: string,
-  value: unknown,
-  groups: number,
-  check: (label: string, value: number) => number,
-): number[] {
-  return listOf(label, value, groups).map((item, i) => check(`${label}[${i}]`, scalar(`${label}[${i}]`, item)));
-}
-
-/** A learning rate: finite, at least 0. @internal */
-export function rate(label: string, value: unknown): number {
-  return number(label, value, { min: 0 });
-}
-
-/** Refuses what is not an optimizer, before anything is written to it. @internal */
-export function checkOptimizer(where: string, optimizer: unknown): Optimizer {
-  const given = optimizer as Partial<Optimizer> | null | undefined;
-  if (typeof given !== 'object' || !Array.isArray(given?.paramGroups) || typeof given.step !== 'function') {
-    throw new TypeError(`${where}: optimizer must be an Optimizer such as new AdamW(params), got ${show(optimizer)}`);
+  constructor(where: string, o: unknown) {
+    this.as = [where, o];
   }
-  return given as Optimizer;
+}
+
+/** The options for a schedule's class, whose messages are then to begin with `where`. @internal */
+export function calledAs<O>(where: string, o: unknown): O {
+  return new Called(where, o) as O;
+}
+
+/**
+ * A schedule's class by its name, also where a bundler gave it a short one; a user's own class by
+ * that one's.
+ */
+function nameOf(Schedule: { readonly name: string; readonly kind?: { readonly name: string } }): string {
+  return Object.hasOwn(Schedule, 'kind') ? Schedule.kind!.name : Schedule.name;
+}
+
+/**
+ * How messages begin, and the options: the class's name, unless {@link calledAs} says otherwise.
+ * @internal
+ */
+export function called(Schedule: { readonly name: string }, o: unknown): [where: string, o: unknown] {
+  return o instanceof Called ? o.as : [nameOf(Schedule), o];
+}
+
+/** A class's factory: the same arguments, without `new`. */
+export type ScheduleFactory<C extends new (optimizer: never, o: never) => LRScheduler> = (
+  ...args: ConstructorParameters<C>
+) => InstanceType<C>;
+
+/** The factory of a class; messages bear the factory's name. @internal */
+export function factory<C extends new (optimizer: never, o: never) => LRScheduler>(
+  name: string,
+  Schedule: C,
+): ScheduleFactory<C> {
+  // The computed key names the function.
+  const make = {
+    [name]: (optimizer: never, o?: unknown) => new Schedule(optimizer, calledAs<never>(name, o)) as InstanceType<C>,
+  };
+  return make[name] as ScheduleFactory<C>;
+}
+
+/** Whether this has what a scheduler needs of an optimizer. @internal */
+export function isOptimizer(value: unknown): value is Optimizer {
+  const given = value as Partial<Optimizer> | null | undefined;
+  return Array.isArray(given?.paramGroups) && typeof given.step === 'function';
+}
+
+/**
+ * Refuses what is not an optimizer, before anything is written to it.
+ *
+ * @param second - What came after it: where that is the optimizer, the message says so.
+ * @internal
+ */
+export function checkOptimizer(where: string, optimizer: unknown, second?: unknown): Optimizer {
+  if (isOptimizer(optimizer)) return optimizer;
+  throw new TypeError(
+    `${where}: ${
+      isOptimizer(second)
+        ? 'the optimizer comes first, then the options; the two arguments are swapped'
+        : `optimizer must be an Optimizer such as new AdamW(params), got ${show(optimizer)}`
+    }`,
+  );
 }
 
 /**
  * The learning rate of a group that a schedule is to change.
  *
- * @throws RangeError for a relative-step Adafactor, which computes its own and would not look at it.
+ * @throws RangeError for a relative-step Adafactor, which computes its own and would not look at
+ * it.
  * @internal
  */
 export function scheduledLr(where: string, group: ParamGroup, index: number): number {
   if ((group as { relativeStep?: boolean }).relativeStep === true) {
     throw new RangeError(
-      `${where}: group ${index} has relativeStep: true, so Adafactor computes its own learning rate and a schedule would do nothing. ` +
-        'Use AdafactorSchedule, which reports it; or make the optimizer with { relativeStep: false, lr: 1e-3 }',
+      `${where}: Adafactor computes the lr of group ${index} itself. ` +
+        'Use AdafactorSchedule, or give Adafactor { relativeStep: false, lr: 1e-3 }',
     );
   }
-  return rate(`${where}: lr of group ${index}`, group.lr);
+  return atLeast0(`${where}: lr of group ${index}`, group.lr);
 }
 
 /** Base of all schedulers. Use {@link LambdaLR} for a curve of your own. */
@@ -99,7 +125,10 @@ export abstract class LRScheduler {
     this.lastLrs = lastLrs;
   }
 
-  /** The step whose learning rates are set: 0 after construction, one more after every `step()`. (PyTorch's name; nothing has to be an epoch.) */
+  /**
+   * The step whose learning rates are set: 0 after construction, one more after every `step()`.
+   * (PyTorch's name; nothing has to be an epoch.)
+   */
   get lastEpoch(): number {
     return this.epoch;
   }
@@ -117,20 +146,27 @@ export abstract class LRScheduler {
   /**
    * Sets the learning rates of the next step. Call it after `optimizer.step()`.
    *
-   * @param metric - What is watched, such as the validation loss: needed by {@link ReduceLROnPlateau} and {@link GreedyLR}, which refuse NaN; not
-   * looked at by the others.
+   * @param metric - What is watched, such as the validation loss: needed by {@link
+   * ReduceLROnPlateau} and {@link GreedyLR}, which refuse NaN. The others take none: they go on by
+   * one step all the same and say so once, on the console. (PyTorch's `step(epoch)` would jump
+   * there; here `lastEpoch` at construction does.)
    */
   abstract step(metric?: number): void;
 
-  /** Everything the future learning rates depend on, as plain data with PyTorch's keys; a curve's own arguments excepted, as in PyTorch. */
+  /**
+   * Everything the future learning rates depend on, as plain data with PyTorch's keys; a curve's
+   * own arguments excepted, as in PyTorch.
+   */
   abstract stateDict(): Record<string, StateValue>;
 
   /**
-   * Puts a saved state in place: of this library, or PyTorch's of the same kind of schedule. Make the scheduler with the same arguments first.
+   * Puts a saved state in place: of this library, or PyTorch's of the same kind of schedule. Make
+   * the scheduler with the same arguments first.
    *
-   * The groups' learning rates are the optimizer's to load; in which order the two are made and loaded does not matter. Only where a group
-   * still has the learning rate that this scheduler gave it on construction, it gets the saved one. (In PyTorch a scheduler that is made
-   * after the optimizer was loaded leaves the learning rate of step 0 there, for one step.)
+   * The groups' learning rates are the optimizer's to load; in which order the two are made and
+   * loaded does not matter. Only where a group still has the learning rate that this scheduler gave
+   * it on construction, it gets the saved one. (In PyTorch a scheduler that is made after the
+   * optimizer was loaded leaves the learning rate of step 0 there, for one step.)
    *
    * @throws TypeError or RangeError that names what does not fit; nothing has changed then.
    */
@@ -139,14 +175,14 @@ export abstract class LRScheduler {
   }
 
   /**
-   * Checks a state dict as {@link LRScheduler.loadStateDict} does, and returns the function that puts it in place and cannot fail: for
-   * loading several objects, all or none.
+   * Checks a state dict as {@link LRScheduler.loadStateDict} does, and returns the function that
+   * puts it in place and cannot fail: for loading several objects, all or none.
    */
   abstract prepareLoad(stateDict: Record<string, StateValue> | StateValue): () => void;
 
   /** How messages call a method of this scheduler. @internal */
   protected at(method: string): string {
-    return `${this.constructor.name}.${method}`;
+    return `${nameOf(this.constructor)}.${method}`;
   }
 
   /** @internal */
@@ -159,10 +195,14 @@ export abstract class LRScheduler {
   }
 }
 
-/** Base of the schedulers that look only at how many steps were done: {@link LambdaLR} and {@link AdafactorSchedule}. */
+/**
+ * Base of the schedulers that look only at how many steps were done: {@link LambdaLR} and {@link
+ * AdafactorSchedule}.
+ */
 export abstract class EpochScheduler extends LRScheduler {
   /** Calls of `step`, construction included. @internal */
   protected stepCount = 1;
+  #toldOfArgument = false;
 
   /** The learning rates of a step; writes nothing. @internal */
   protected abstract lrsAt(step: number): number[];
@@ -175,8 +215,8 @@ export abstract class EpochScheduler extends LRScheduler {
     const groups = this.optimizer.paramGroups.length;
     if (groups === this.bases.length) return;
     throw new RangeError(
-      `${this.at('step')}: the optimizer has ${groups} groups, but had ${this.bases.length} when this scheduler was made. ` +
-        `Make a new one after addParamGroup: give the new group an initialLr, and pass { lastEpoch: ${this.epoch} } to go on from here`,
+      `${this.at('step')}: the optimizer has ${groups} groups, but had ${this.bases.length}. ` +
+        `Give the new group an initialLr and make a new scheduler with { lastEpoch: ${this.epoch} }`,
     );
   }
 
@@ -185,13 +225,21 @@ export abstract class EpochScheduler extends LRScheduler {
     return null;
   }
 
-  override step(_metric?: number): void {
+  override step(metric?: number): void {
     const { optimizer } = this;
     this.checkGroups();
     const lrs = this.lrsAt(this.epoch + 1);
+    // null is Python's None.
+    if ((metric ?? null) !== null && !this.#toldOfArgument) {
+      this.#toldOfArgument = true;
+      console.warn(
+        `${this.at('step')}() takes no argument, got ${show(metric)}: it goes on by one step, to ${this.epoch + 1}. ` +
+          'To jump make a new one with { lastEpoch }.',
+      );
+    }
     if (this.stepCount === 1 && optimizer.stepCalls === 0) {
       console.warn(
-        `${this.at('step')}() was called before the optimizer's first step(): the learning rate of step ${this.epoch} is never used. ` +
+        `${this.at('step')}(): the learning rate of step ${this.epoch} is never used. ` +
           'Call optimizer.step() first, then scheduler.step().',
       );
     }
@@ -220,14 +268,11 @@ export abstract class EpochScheduler extends LRScheduler {
     const flags = ['_is_initial', '_get_lr_called_within_step', 'verbose'];
     checkKeys(where, dict, ['base_lrs', 'last_epoch', '_step_count', '_last_lr', 'lr_lambdas'], flags);
     const groups = this.optimizer.paramGroups.length;
-    const bases = Object.freeze(numbers(`${where}: base_lrs`, dict.base_lrs, groups, rate));
-    const epoch = integer(`${where}: last_epoch`, dict.last_epoch);
-    const stepCount = integer(`${where}: _step_count`, dict._step_count, { min: 1 });
+    const bases = Object.freeze(numbers(`${where}: base_lrs`, dict.base_lrs, groups, atLeast0));
+    const epoch = savedCount(`${where}: last_epoch`, dict.last_epoch);
+    const stepCount = savedCount(`${where}: _step_count`, dict._step_count, 1);
     const lastLrs = this.checkLastLrs(`${where}: _last_lr`, dict._last_lr, groups);
-    for (const [i, item] of listOf(`${where}: lr_lambdas`, dict.lr_lambdas, groups).entries()) {
-      if (item !== null) record(`${where}: lr_lambdas[${i}]`, item);
-    }
-    for (const key of flags) if (dict[key] !== undefined) boolean(`${where}: ${key}`, dict[key]);
+    listOf(`${where}: lr_lambdas`, dict.lr_lambdas, groups);
     return () => {
       this.bases = bases;
       this.epoch = epoch;
@@ -238,23 +283,31 @@ export abstract class EpochScheduler extends LRScheduler {
 
   /** @internal */
   protected checkLastLrs(label: string, value: unknown, groups: number): number[] {
-    return numbers(label, value, groups, rate);
+    return numbers(label, value, groups, atLeast0);
   }
 }
 
 /** Options of {@link LambdaLR} and of every schedule with a curve. */
 export interface LastEpochOptions {
   /**
-   * The step that was reached, when a schedule is continued or replaced in the middle of a run: the learning rates are set for the step after
-   * it, and every group must have its `initialLr`. Default -1: a new run.
+   * The step that was reached, when a schedule is continued or replaced in the middle of a run: the
+   * learning rates are set for the step after it, and every group must have its `initialLr`.
+   * Default -1: a new run.
    */
   lastEpoch?: number;
 }
 
+/** The check and default of {@link LastEpochOptions}. @internal */
+export const LAST_EPOCH: CurveOptions<LastEpochOptions> = {
+  lastEpoch: [(label, value) => integer(label, value, { min: -1 }), -1],
+};
+
 /**
- * Attaches a curve to an optimizer: the learning rate of a group is its `initialLr` times the curve at the number of steps done.
+ * Attaches a curve to an optimizer: the learning rate of a group is its `initialLr` times the curve
+ * at the number of steps done.
  *
- * The curve itself is not part of the state dict, as in PyTorch: make the scheduler with the same curve, then load.
+ * The curve itself is not part of the state dict, as in PyTorch: make the scheduler with the same
+ * curve, then load.
  *
  * Source: `torch.optim.lr_scheduler.LambdaLR`.
  *
@@ -270,24 +323,25 @@ export class LambdaLR extends EpochScheduler {
   readonly #curves: readonly Curve[];
 
   /**
-   * @param optimizer - Its groups' learning rates are the initial ones, unless they have an `initialLr` from an earlier scheduler.
+   * @param optimizer - Its groups' learning rates are the initial ones, unless they have an
+   * `initialLr` from an earlier scheduler.
    * @param curve - One curve for all groups, or an array with one per group.
    * @param o - See {@link LastEpochOptions}.
-   * @throws TypeError or RangeError when an argument does not fit, a group has no learning rate (a relative-step Adafactor), the curve
-   * returns something else than a finite number of at least 0, or an `initialLr` is missing beside `lastEpoch`. Nothing has changed then.
+   * @throws TypeError or RangeError when an argument does not fit, a group has no learning rate (a
+   * relative-step Adafactor), the curve returns something else than a finite number of at least 0,
+   * or an `initialLr` is missing beside `lastEpoch`. Nothing has changed then.
    */
   constructor(optimizer: Optimizer, curve: Curve | readonly Curve[], o: LastEpochOptions = {}) {
-    const where = new.target.name;
-    const groups = checkOptimizer(where, optimizer).paramGroups;
-    const given = options(where, o, ['lastEpoch']);
-    const lastEpoch = integer(`${where}: lastEpoch`, given.lastEpoch === undefined ? -1 : given.lastEpoch, { min: -1 });
+    const [where, all] = called(new.target, o);
+    const groups = checkOptimizer(where, optimizer, curve).paramGroups;
+    const { lastEpoch } = readOptions<LastEpochOptions>(where, LAST_EPOCH, all);
     const bases = groups.map((group, i) => {
       const lr = scheduledLr(where, group, i);
-      if (group.initialLr !== undefined) return rate(`${where}: initialLr of group ${i}`, group.initialLr);
+      if (group.initialLr !== undefined) return atLeast0(`${where}: initialLr of group ${i}`, group.initialLr);
       if (lastEpoch === -1) return lr;
       throw new RangeError(
-        `${where}: group ${i} has no initialLr, which lastEpoch: ${lastEpoch} needs. Load the optimizer's state dict first, or set ` +
-          `optimizer.paramGroups[${i}].initialLr; for a new run leave lastEpoch out`,
+        `${where}: lastEpoch: ${lastEpoch} needs an initialLr in group ${i}: ` +
+          `load the optimizer's state dict first, or leave lastEpoch out`,
       );
     });
     super(optimizer, lastEpoch + 1, bases, []);
@@ -299,8 +353,8 @@ export class LambdaLR extends EpochScheduler {
   }
 
   /**
-   * PyTorch saves the attributes of a curve that is an object, and null for a plain function. The schedules of transformers are objects
-   * without attributes, but for the constant one.
+   * PyTorch saves the attributes of a curve that is an object, and null for a plain function. The
+   * schedules of transformers are objects without attributes, but for the constant one.
    * @internal
    */
   protected override savedCurve(): StateValue {
@@ -313,7 +367,8 @@ export class LambdaLR extends EpochScheduler {
       const factor: unknown = this.#curves[i]!(step);
       if (typeof factor !== 'number' || !(factor >= 0 && factor < Number.POSITIVE_INFINITY)) {
         throw new RangeError(
-          `${this.constructor.name}: the curve of group ${i} must return a finite number of at least 0, got ${show(factor)} at step ${step}`,
+          `${nameOf(this.constructor)}: the curve of group ${i} must return a finite number of at least 0, ` +
+            `got ${show(factor)} at step ${step}`,
         );
       }
       return base * factor;
@@ -327,18 +382,10 @@ export class LambdaLR extends EpochScheduler {
 }
 
 function checkCurves(where: string, curve: unknown, groups: number): Curve[] {
-  const several = Array.isArray(curve);
-  const curves: unknown[] = several ? curve : new Array(groups).fill(curve);
-  if (curves.length !== groups) {
-    throw new RangeError(
-      `${where}: curve must be one curve, or an array with one per group (the optimizer has ${groups}), got ${curves.length}`,
-    );
-  }
-  for (const [i, item] of curves.entries()) {
-    if (typeof item !== 'function') {
-      const name = several ? `curve[${i}]` : 'curve';
-      throw new TypeError(`${where}: ${name} must be a curve (a function from step to factor), got ${show(item)}`);
-    }
-  }
-  return curves as Curve[];
+  const curves: unknown[] = Array.isArray(curve) ? curve : new Array(groups).fill(curve);
+  if (curves.length === groups && curves.every((item) => typeof item === 'function')) return curves as Curve[];
+  throw new TypeError(
+    `${where}: curve must be a function from step to factor, or an array of ${groups}, ` +
+      `one per group of the optimizer, got ${show(curve)}`,
+  );
 }

@@ -73,7 +73,7 @@ describe('the schedule explorer', () => {
       .first()
       .locator('option')
       .evaluateAll((options) => options.map((option) => (option as HTMLOptionElement).value));
-    expect(names).toHaveLength(12);
+    expect(names).toHaveLength(17);
     for (const name of names) {
       await page.locator('#curves .top select').first().selectOption(name);
       expect(await line(), name).toMatch(/^M[\d.]+,/);
