@@ -116,7 +116,7 @@ describe.each(engineCases)('a closure of $name in $dtype on $engine kernels', ({
       params.reverse();
       return 0;
     };
-    expect(() => optimizer.step(breaks)).toThrow(/is not at paramGroups.*put it back/);
+    expect(() => optimizer.step(breaks)).toThrow(/put it back/);
     params.reverse();
     expect(snapshot(optimizer)).toEqual(before);
     expect(() =>

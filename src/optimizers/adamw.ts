@@ -9,6 +9,7 @@
  */
 import { show } from '../core/check.ts';
 import { pow } from '../core/math.ts';
+import { plainNumbers } from '../core/state-dict.ts';
 import { OWN, places } from '../engine/work.ts';
 import { adam, amsgrad } from '../loops/adam.ts';
 import { adam as adam64, amsgrad as amsgrad64 } from '../loops/generated/adam64.ts';
@@ -75,7 +76,7 @@ const adamw: Rule<AdamWOptions, typeof loops & CheckLoops, Corrections> = elemen
     { key: 'decoupled_weight_decay', value: true, fixed: true },
   ],
   checkSaved(where, saved, group) {
-    const decoupled = saved.decoupled_weight_decay;
+    const decoupled = plainNumbers(`${where}: decoupled_weight_decay`, saved.decoupled_weight_decay);
     if (decoupled === undefined || decoupled === true || group.weightDecay === 0) return;
     throw new RangeError(
       `${where}: decoupled_weight_decay must be true, got ${show(decoupled)}: ` +

@@ -106,6 +106,16 @@ export class Members {
     }
   }
 
+  /**
+   * {@link Members.check} of where a group is added: one look, so that groups added one by one cost
+   * no more than together. What else has changed is refused by the next step.
+   */
+  checkEnd(where: string): void {
+    if (this.groups.length !== this.#made.length || this.groups.at(-1) !== this.#made.at(-1)?.group) {
+      throw this.#changed(where);
+    }
+  }
+
   /** {@link Members.check} for one parameter. */
   checkOne(where: string, { parameter, group, groupIndex, place }: Slot): void {
     const { groups } = this;

@@ -159,7 +159,7 @@ export abstract class Optimizer<O = object> {
    * shares memory with one.
    */
   addParamGroup(group: ParamGroupInput<O>): void {
-    this.#begin('addParamGroup');
+    this.#members.checkEnd(this.#begin('addParamGroup'));
     this.#addGroups([group]);
   }
 
