@@ -28,5 +28,5 @@ export {
   type WeightDecayGroupsOptions,
   weightDecayGroups,
 } from './optimizers/weight-decay-groups.ts';
-export * from './schedules/exports.ts';
+export * from './schedules/public.ts';
 export { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './sixteen/low-precision.ts';

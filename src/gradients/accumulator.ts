@@ -6,7 +6,7 @@
 import { options as checkedOptions, integer, number, oneOf, record, show } from '../core/check.ts';
 import type { NumericArray, StateValue } from '../core/dtype.ts';
 import { checkedGradient } from '../core/gradient.ts';
-import { matchNames } from '../core/names.ts';
+import { matchNames } from '../core/match-names.ts';
 import { label, type Parameter, parametersOf } from '../core/parameter.ts';
 import { bfloat16Bits, float16BitsOf, widened } from '../core/sixteen-bits.ts';
 import { checkKeys, own, scalar, stateArray, tensorOf } from '../core/state-dict.ts';

@@ -9,8 +9,12 @@
  */
 import { number } from '../core/check.ts';
 import { OWN, places } from '../engine/work.ts';
-import { sgd as sgd64, sgdMomentum as sgdMomentum64, sgdNesterov as sgdNesterov64 } from '../loops/generated/sgd64.ts';
-import { sgd as loop, sgdMomentum, sgdNesterov } from '../loops/sgd.ts';
+import {
+  sgd as sgd64,
+  sgdMomentum as sgdMomentum64,
+  sgdNesterov as sgdNesterov64,
+} from '../loops/generated/momentum64.ts';
+import { sgd as loop, sgdMomentum, sgdNesterov } from '../loops/momentum.ts';
 import { type CheckLoops, elementwise } from './elementwise.ts';
 import { Optimizer } from './optimizer.ts';
 import type { CommonOptions, Params } from './param-group.ts';

@@ -4,7 +4,7 @@
  */
 import { integer, list, record, show } from '../core/check.ts';
 import type { OptimizerStateDict, StateValue } from '../core/dtype.ts';
-import { matchNames } from '../core/names.ts';
+import { matchNames } from '../core/match-names.ts';
 import { label, sizeOf } from '../core/parameter.ts';
 import { checkKeys, own, type StateArray, scalar, stateArray, tensorOf } from '../core/state-dict.ts';
 import { allocateOwn, freeOwn } from '../engine/memory.ts';
