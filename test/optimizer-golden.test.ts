@@ -15,8 +15,7 @@ import {
 /** Runs a recorded case here; `after(step)` sees the parameters after each step. */
 function run(golden: Golden, after: (step: number, parameters: Parameter[], optimizer: Optimizer) => void): Optimizer {
   const parameters = golden.params.map(
-    // Without names, as PyTorch had none: groups would save them.
-    ({ array }) => new Parameter(arrayOf(array), array.shape, { dtype: array.dtype }),
+    ({ name, array }) => new Parameter(arrayOf(array), array.shape, { name, dtype: array.dtype }),
   );
   const optimizer: Optimizer = new goldenClasses[kindOf(golden)](parameters, camelCase(golden.options));
   golden.grads.forEach((row, step) => {
