@@ -3,7 +3,8 @@
  * Needs the package `@tensorflow/tfjs-core`, version 4.
  *
  * TensorFlow.js keeps the weights; each step reads them and their gradients, updates them here, and writes the weights back. The optimizer's state
- * stays here, so that it can be saved in full by `tensorless/checkpoint`, which TensorFlow.js has no means for.
+ * stays here, and is saved in full by `tensorless/checkpoint`. (TensorFlow.js saves an optimizer with the model by
+ * `includeOptimizer`, and finds its class again by name: not this one's.)
  *
  * @module
  */
