@@ -229,3 +229,102 @@ describe('GradientAccumulator', () => {
     expect(sums).not.toBe(bits(p.grad as Float32Array));
   });
 });
+
+describe('weights of batches', () => {
+  it.each(dtypes)('make the mean that of all tokens together (%s)', (dtype) => {
+    // Means over 3, 1 and 4 tokens: transformers' pull request 34191 mended the mean of means.
+    const means = [
+      [1, 2],
+      [5, -2],
+      [3, 0.5],
+    ];
+    const counts = [3, 1, 4];
+    const parameter = new Parameter(arrayOf(dtype, [0, 0]), [2], { dtype });
+    const accumulator = new GradientAccumulator([parameter]);
+    for (const [i, mean] of means.entries()) {
+      parameter.grad = arrayOf(dtype, mean);
+      accumulator.add({ weight: counts[i]! });
+    }
+    accumulator.apply();
+    expect([...numbersOf(dtype, parameter.grad as Float32Array)]).toEqual([(3 + 5 + 12) / 8, (6 - 2 + 2) / 8]);
+    accumulator.apply({ reduction: 'sum' });
+    expect([...numbersOf(dtype, parameter.grad as Float32Array)]).toEqual([20, 6]);
+  });
+
+  it('of 1 give the bits of none, whatever came first', () => {
+    const make = (): [Parameter, GradientAccumulator] => {
+      const parameter = new Parameter(new Float32Array(5), { name: 'w' });
+      return [parameter, new GradientAccumulator([parameter])];
+    };
+    const [[a, one], [b, two]] = [make(), make()];
+    for (let step = 0; step < 4; step++) {
+      a.grad = Float32Array.from({ length: 5 }, (_, k) => Math.sin(7 * step + k));
+      b.grad = Float32Array.from(a.grad);
+      one.add();
+      two.add({ weight: 1 });
+    }
+    expect(two.stateDict()).toEqual(one.stateDict());
+  });
+
+  it('are saved and counted on; a dict without them counts 1 a batch', () => {
+    const make = (): [Parameter, GradientAccumulator] => {
+      const parameter = new Parameter(new Float32Array(1), { name: 'w' });
+      parameter.grad = Float32Array.of(2);
+      return [parameter, new GradientAccumulator([parameter])];
+    };
+    const [, first] = make();
+    first.add({ weight: 3 });
+    const [parameter, next] = make();
+    next.loadStateDict(first.stateDict());
+    next.add({ weight: 1 });
+    next.apply();
+    expect(parameter.grad![0]).toBe(2);
+    const { weight, ...old } = first.stateDict() as Record<string, never>;
+    expect(weight).toBe(3);
+    next.loadStateDict(old);
+    next.add();
+    next.apply();
+    expect(parameter.grad![0]).toBe(4);
+  });
+
+  it('that are wrong, or sum to 0 for a mean, are refused with nothing added', () => {
+    const parameter = new Parameter(new Float32Array(1));
+    parameter.grad = Float32Array.of(2);
+    const accumulator = new GradientAccumulator([parameter]);
+    for (const weight of [-1, Number.NaN, Number.POSITIVE_INFINITY, '1', null])
+      expect(() => accumulator.add({ weight: weight as number })).toThrow('add: weight must be');
+    expect(() => accumulator.add({ wieght: 1 } as object)).toThrow('Did you mean "weight"');
+    expect(accumulator.step).toBe(0);
+    accumulator.add({ weight: 0 });
+    expect(() => accumulator.apply()).toThrow('the weights of all batches sum to 0');
+    accumulator.apply({ reduction: 'sum' });
+    expect(parameter.grad![0]).toBe(0);
+  });
+});
+
+describe('sums find their parameters', () => {
+  const make = (names: (string | undefined)[]): [Parameter[], GradientAccumulator] => {
+    const parameters = names.map((name) => new Parameter(new Float32Array(1), name === undefined ? {} : { name }));
+    for (const [i, parameter] of parameters.entries()) parameter.grad = Float32Array.of(i + 1);
+    return [parameters, new GradientAccumulator(parameters)];
+  };
+
+  it('by name, whatever the order', () => {
+    const [, saved] = make(['a', 'b', 'c']);
+    saved.add();
+    const [, other] = make(['c', 'a', 'b']);
+    other.loadStateDict(saved.stateDict());
+    expect(other.gradients.map((sum) => sum![0])).toEqual([3, 1, 2]);
+  });
+
+  it('by position where one side has none; other names are refused, with nothing changed', () => {
+    const [, saved] = make(['a', 'b']);
+    saved.add();
+    const [, bare] = make([undefined, undefined]);
+    bare.loadStateDict(saved.stateDict());
+    expect(bare.gradients.map((sum) => sum![0])).toEqual([1, 2]);
+    const [, other] = make(['a', 'x']);
+    expect(() => other.loadStateDict(saved.stateDict())).toThrow('"b" was saved but is not here, and "x" is here');
+    expect(other.step).toBe(0);
+  });
+});

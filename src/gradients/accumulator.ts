@@ -90,7 +90,7 @@ export class GradientAccumulator {
   add(options: { weight?: number } = {}): void {
     const where = 'GradientAccumulator.add';
     const given = checkedOptions(where, options, ['weight']);
-    const weight = number(`${where}: weight`, given.weight ?? 1, { min: 0 });
+    const weight = number(`${where}: weight`, given.weight === undefined ? 1 : given.weight, { min: 0 });
     const gradients = this.#parameters.map((parameter, i) => checkedGradient(where, parameter, i));
     // Made before the first sum changes: memory may run out.
     for (const [i, gradient] of gradients.entries()) {

@@ -62,7 +62,7 @@ export function clipGradNorm(
   const where = 'clipGradNorm';
   const most = positive(`${where}: maxNorm`, maxNorm, { min: 0 });
   const given = checkedOptions(where, options, ['normType']);
-  const p = positive(`${where}: normType`, given.normType ?? 2, { above: 0 });
+  const p = positive(`${where}: normType`, given.normType === undefined ? 2 : given.normType, { above: 0 });
   const gradients = gradientsOf(where, params);
   const norm = normOf(gradients, p);
   if (most === Number.POSITIVE_INFINITY) return norm;
