@@ -317,7 +317,7 @@ class Encoder {
         `encodeTorch: ${where}: dtype must be one of ${list(Object.keys(STORAGE))}, got ${show(dtype)}`,
       );
     }
-    const [type, size] = STORAGE[dtype];
+    const [type, size] = STORAGE[dtype]!;
     const length = Array.isArray(shape) ? shape.reduce((a, b) => a * b, 1) : Number.NaN;
     if (data.BYTES_PER_ELEMENT !== size || data.length !== length) {
       throw new RangeError(`encodeTorch: ${where}: shape ${show(shape)} of ${dtype} does not fit ${show(data)}`);

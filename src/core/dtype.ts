@@ -12,8 +12,11 @@ export type NumericArray = Float32Array | Float64Array | Uint16Array;
 
 /** An array in a state dict: plain data, can be cloned structurally (postMessage, IndexedDB). Row-major. */
 export interface StateTensor {
-  /** Format of the elements in `data`. */
-  dtype: DType | 'int64' | 'bool' | 'uint8';
+  /**
+   * Format of the elements in `data`, by PyTorch's name. One that JavaScript has no array for (int8, uint32,
+   * float8_e4m3fn, complex64 ...) has its bytes in a Uint8Array, little-endian.
+   */
+  dtype: DType | 'int64' | 'bool' | 'uint8' | (string & {});
   /** Length of every dimension; `[]` is a scalar with one element. */
   shape: number[];
   /** The elements; bool is one byte each, 0 or 1. */
