@@ -64,10 +64,11 @@ export function scalar(label: string, value: unknown): number {
 }
 
 /**
- * A copy of a float tensor of the given shape, in the precision that a parameter of `dtype` keeps its state in. 16-bit tensors are taken for
- * float32 state: PyTorch casts state to the parameter's format when it loads (torch.optim.Optimizer.load_state_dict).
+ * A float tensor of the given shape, in the precision that a parameter of `dtype` keeps its state in: the given array
+ * itself where it has that precision. 16-bit tensors are taken for float32 state: PyTorch casts state to the
+ * parameter's format when it loads (torch.optim.Optimizer.load_state_dict).
  */
-export function stateArray(label: string, value: unknown, shape: readonly number[], dtype: DType): StateArray {
+export function stateNumbers(label: string, value: unknown, shape: readonly number[], dtype: DType): StateArray {
   if (!isTensor(value)) throw new TypeError(`${label} must be a tensor { dtype, shape, data }, got ${show(value)}`);
   const given = value.shape;
   if (!Array.isArray(given) || given.length !== shape.length || given.some((n, axis) => n !== shape[axis])) {
@@ -86,7 +87,12 @@ export function stateArray(label: string, value: unknown, shape: readonly number
   if (numbers.length !== sizeOf(shape)) {
     throw new RangeError(`${label} must have ${sizeOf(shape)} elements, got ${numbers.length}`);
   }
-  return wide ? Float64Array.from(numbers) : Float32Array.from(numbers);
+  return numbers;
+}
+
+/** Live state as it is, for writing it without a copy. */
+export function liveTensorOf(array: StateArray, shape: readonly number[]): StateTensor {
+  return { dtype: array.BYTES_PER_ELEMENT === 8 ? 'float64' : 'float32', shape: [...shape], data: array };
 }
 
 /** Live state as plain data of its own. */

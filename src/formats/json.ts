@@ -30,12 +30,24 @@ export function putOwn(object: object, key: string, value: unknown): void {
 export class JsonReader {
   readonly #text: string;
   readonly #fail: (what: string, at: number) => never;
+  readonly #halves: boolean;
+  readonly #python: boolean;
   #at = 0;
 
-  /** @param fail - Throws; `at` is a position in the text. */
-  constructor(text: string, fail: (what: string, at: number) => never) {
+  /**
+   * @param fail - Throws; `at` is a position in the text.
+   * @param options - `halves`: whether a string's value may hold half a surrogate pair. `python`: whether NaN and
+   * Infinity are numbers, as Python's `json` writes them.
+   */
+  constructor(
+    text: string,
+    fail: (what: string, at: number) => never,
+    options: { halves?: boolean; python?: boolean } = {},
+  ) {
     this.#text = text;
     this.#fail = fail;
+    this.#halves = options.halves === true;
+    this.#python = options.python === true;
   }
 
   /** The position that the next error is about. */
@@ -116,19 +128,19 @@ export class JsonReader {
     if (this.peek() !== '"') this.#unexpected('a string');
     const text = this.#text;
     const start = this.#at++;
-    let escape = false;
+    let slashes = false;
     for (;;) {
       const code = text.charCodeAt(this.#at);
       if (code === QUOTE) break;
       if (code === BACKSLASH) {
-        escape = true;
+        slashes = true;
         this.#at++;
       } else if (!(code >= 0x20))
         this.#fail('it is not valid JSON: a string has a raw control character or no end', this.#at);
       this.#at++;
     }
     this.#at++;
-    if (!escape) return text.slice(start + 1, this.#at - 1);
+    if (!slashes) return text.slice(start + 1, this.#at - 1);
     let value: string;
     try {
       value = JSON.parse(text.slice(start, this.#at)) as string;
@@ -136,7 +148,7 @@ export class JsonReader {
       return this.#fail('it is not valid JSON: a string has a wrong escape sequence', start);
     }
     // UTF-8 cannot hold half of a pair, but an escape can.
-    if (hasHalfPair(value)) this.#fail('a string holds half a surrogate pair', start);
+    if (!this.#halves && hasHalfPair(value)) this.#fail('a string holds half a surrogate pair', start);
     return value;
   }
 
@@ -145,6 +157,13 @@ export class JsonReader {
     this.peek();
     const start = this.#at;
     const text = this.#text;
+    if (this.#python) {
+      for (const word of ['NaN', 'Infinity', '-Infinity']) {
+        if (!text.startsWith(word, start)) continue;
+        this.#at += word.length;
+        return Number(word);
+      }
+    }
     let end = start;
     while (end - start < 400 && '+-.0123456789eE'.includes(text[end] ?? ' ')) end++;
     const number = text.slice(start, end);

@@ -7,7 +7,7 @@ import { integer, list, oneOf, record, show } from '../core/check.ts';
 import type { NumericArray, StateValue } from '../core/dtype.ts';
 import { checkedGradient, isShared, label, Parameter } from '../core/parameter.ts';
 import { bfloat16Bits, float16BitsOf, isSixteen, widened } from '../core/sixteen-bits.ts';
-import { checkKeys, own, stateArray, tensorOf } from '../core/state-dict.ts';
+import { checkKeys, liveTensorOf, own, stateNumbers, tensorOf } from '../core/state-dict.ts';
 
 /** A running sum: float64 beside float64 parameters, else float32. */
 export type GradientSum = Float32Array | Float64Array;
@@ -136,9 +136,23 @@ export class GradientAccumulator {
 
   /** The sums and the count as plain data, so that a run can be cut in the middle of a round. */
   stateDict(): StateValue {
+    return this.#dict(tensorOf);
+  }
+
+  /** The parameters, in the order of the sums. @internal */
+  get parameters(): readonly Parameter[] {
+    return this.#parameters;
+  }
+
+  /** The state dict with the live sums themselves, for a file that is written without a copy. @internal */
+  liveStateDict(): StateValue {
+    return this.#dict(liveTensorOf);
+  }
+
+  #dict(toTensor: typeof tensorOf): StateValue {
     return {
       step: this.#step,
-      gradients: this.#sums.map((sum, i) => (sum === null ? null : tensorOf(sum, this.#parameters[i]!.shape))),
+      gradients: this.#sums.map((sum, i) => (sum === null ? null : toTensor(sum, this.#parameters[i]!.shape))),
     };
   }
 
@@ -166,16 +180,21 @@ export class GradientAccumulator {
     const sums = gradients.map((value, i) => {
       if (value === null) return null;
       const parameter = this.#parameters[i]!;
-      return stateArray(`${where}: the sum of ${label(parameter, i)}`, value, parameter.shape, parameter.dtype);
+      return stateNumbers(`${where}: the sum of ${label(parameter, i)}`, value, parameter.shape, parameter.dtype);
     });
     if (step === 0 && sums.some((sum) => sum !== null)) {
       throw new RangeError(`${where}: step is 0, but there are sums; is the state dict complete?`);
     }
+    const targets = sums.map((sum, i) => (sum === null ? null : (this.#kept[i] ?? newSum(this.#parameters[i]!))));
     return () => {
       this.#step = step;
       for (const [i, sum] of sums.entries()) {
-        this.#sums[i] = sum;
-        this.#kept[i] = sum;
+        const target = targets[i]!;
+        if (sum !== null) {
+          target!.set(sum);
+          this.#kept[i] = target;
+        }
+        this.#sums[i] = target;
       }
     };
   }

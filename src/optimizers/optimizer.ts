@@ -7,8 +7,8 @@
 import { options as checkedOptions, integer, record, show } from '../core/check.ts';
 import type { OptimizerStateDict, StateValue } from '../core/dtype.ts';
 import { checkedGradient, label, Parameter } from '../core/parameter.ts';
-import { checkKeys, own, scalar, stateArray, tensorOf } from '../core/state-dict.ts';
-import { freeOwn, type Kernels, typescriptKernels } from '../engine/kernels.ts';
+import { checkKeys, liveTensorOf, own, scalar, stateNumbers, tensorOf } from '../core/state-dict.ts';
+import { allocateOwn, freeOwn, type Kernels, typescriptKernels } from '../engine/kernels.ts';
 import type { StateArray } from '../engine/tasks.ts';
 import type { Formula, Slot } from './formula.ts';
 import { checksOf, GroupRules, refuseOverlap } from './groups.ts';
@@ -153,6 +153,15 @@ export abstract class Optimizer {
 
   /** The whole state as plain data with PyTorch's keys, detached from the live state. A parameter without an update has no entry. */
   stateDict(): OptimizerStateDict {
+    return this.#dict(tensorOf);
+  }
+
+  /** The state dict with the live arrays themselves, for a file that is written without a copy. @internal */
+  liveStateDict(): OptimizerStateDict {
+    return this.#dict(liveTensorOf);
+  }
+
+  #dict(toTensor: typeof tensorOf): OptimizerStateDict {
     this.#checkAlive('stateDict');
     const state: OptimizerStateDict['state'] = {};
     for (const slot of this.#slots.values()) {
@@ -160,7 +169,7 @@ export abstract class Optimizer {
       const entry: Record<string, StateValue> = { step: slot.step };
       for (const { key, shape } of this.#formula.stateSpecs(slot.parameter, slot.group)) {
         const array = slot.arrays.get(key);
-        if (array !== undefined) entry[key] = tensorOf(array, shape);
+        if (array !== undefined) entry[key] = toTensor(array, shape);
       }
       if (this.#formula.hasRms) entry.RMS = slot.rms;
       state[slot.index] = entry;
@@ -185,8 +194,10 @@ export abstract class Optimizer {
   /**
    * Checks a state dict as {@link Optimizer.loadStateDict} does, and returns the function that puts it in place and cannot fail: for loading
    * several objects, all or none.
+   *
+   * @param options - `adopt`: the dict's arrays are nobody else's, and may become the live ones.
    */
-  prepareLoad(stateDict: OptimizerStateDict | StateValue): () => void {
+  prepareLoad(stateDict: OptimizerStateDict | StateValue, options: { adopt?: boolean } = {}): () => void {
     this.#checkAlive('loadStateDict');
     const where = `${this.#rules.name}.loadStateDict`;
     const dict = record(`${where}: the state dict`, stateDict);
@@ -219,17 +230,43 @@ export abstract class Optimizer {
         this.#readState(`${where}: state of ${label(slot.parameter, slot.index)}`, savedState[id], slot, group),
       );
     }
+    const fresh = this.#allocateMissing(loaded, options.adopt === true);
     return () => {
       for (const [i, group] of groups.entries()) {
         const live = this.paramGroups[i]!;
         delete live.initialLr;
         Object.assign(live, group, { params: live.params });
       }
-      for (const slot of this.#slots.values()) this.#putState(slot, loaded.get(slot));
+      for (const slot of this.#slots.values()) this.#putState(slot, loaded.get(slot), fresh.get(slot));
     };
   }
 
-  #putState(slot: Slot, loaded: LoadedState | undefined): void {
+  /** Arrays for what is loaded where none is live yet: after this, nothing is left that could fail. */
+  #allocateMissing(loaded: ReadonlyMap<Slot, LoadedState>, adopt: boolean): Map<Slot, Map<string, StateArray>> {
+    const { kernels } = this.#stepper;
+    const fresh = new Map<Slot, Map<string, StateArray>>();
+    try {
+      for (const [slot, { arrays }] of loaded) {
+        const own = new Map<string, StateArray>();
+        fresh.set(slot, own);
+        for (const [key, array] of arrays) {
+          const { length } = array;
+          if (slot.arrays.has(key)) continue;
+          if (adopt && kernels === typescriptKernels) {
+            own.set(key, array);
+            continue;
+          }
+          own.set(key, allocateOwn(kernels, slot.parameter.dtype === 'float64' ? 'float64' : 'float32', length));
+        }
+      }
+    } catch (error) {
+      for (const arrays of fresh.values()) for (const array of arrays.values()) freeOwn(kernels, array);
+      throw error;
+    }
+    return fresh;
+  }
+
+  #putState(slot: Slot, loaded: LoadedState | undefined, fresh: ReadonlyMap<string, StateArray> | undefined): void {
     for (const [key, array] of slot.arrays) {
       if (loaded?.arrays.has(key)) continue;
       freeOwn(this.#stepper.kernels, array);
@@ -239,7 +276,11 @@ export abstract class Optimizer {
     slot.rms = loaded?.rms ?? 0;
     slot.lr = undefined;
     if (loaded === undefined) return;
-    for (const [key, array] of loaded.arrays) this.#stepper.stateOf(slot, { key, shape: [array.length] }).set(array);
+    for (const [key, array] of loaded.arrays) {
+      const live = slot.arrays.get(key) ?? fresh!.get(key)!;
+      if (live !== array) live.set(array);
+      slot.arrays.set(key, live);
+    }
   }
 
   /** Notes under which id of the state each parameter of a saved group stands. */
@@ -269,7 +310,7 @@ export abstract class Optimizer {
     const step = integer(`${at}: step`, scalar(`${at}: step`, own(entry, 'step')));
     const arrays = new Map<string, StateArray>();
     for (const { key, shape } of specs) {
-      arrays.set(key, stateArray(`${at}: ${key}`, own(entry, key), shape, slot.parameter.dtype));
+      arrays.set(key, stateNumbers(`${at}: ${key}`, own(entry, key), shape, slot.parameter.dtype));
     }
     const rms = own(entry, 'RMS');
     return { step, arrays, rms: rms === undefined ? 0 : scalar(`${at}: RMS`, rms) };
