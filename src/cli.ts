@@ -5,14 +5,14 @@
  * @module
  */
 import { readFile } from 'node:fs/promises';
-import { extname } from 'node:path';
+import { extname, resolve } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { decodeTrainingState, encodeTrainingState, type Stateful } from './checkpoint.ts';
 import type { OptimizerStateDict, StateTensor, StateValue } from './core/dtype.ts';
 import { isTensor } from './core/state-dict.ts';
+import { replaceBytes } from './disk/atomic-file.ts';
 import { CheckpointError } from './formats/error.ts';
-import { writeAtomically } from './node.ts';
 import { decodeSafetensors } from './safetensors.ts';
 import { decodeTorch, encodeTorch } from './torch.ts';
 
@@ -236,7 +236,7 @@ async function main(args: string[]): Promise<void> {
   ) {
     const bytes = await load(from);
     const converted = named(from, () => convert(bytes, from, to));
-    await writeAtomically(to, converted);
+    await replaceBytes(resolve(to), converted);
     process.stdout.write(`${to}: ${count(converted.length)} bytes\n`);
   } else throw new UsageError(`"${['tensorless', ...args].join(' ')}" is no command; see tensorless --help`);
 }

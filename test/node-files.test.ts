@@ -54,7 +54,7 @@ describe('saveTrainingState', () => {
 
   // Tests may run as root, for whom no folder is read-only; so the system's refusals are injected where they would come from.
   it.each([
-    ['a full disk', 'ENOSPC', 'writeFile'],
+    ['a full disk', 'ENOSPC', 'write'],
     ['a disk that is full at the flush', 'ENOSPC', 'sync'],
     ['an input/output error', 'EIO', 'sync'],
   ] as const)('%s (%s from %s) keeps the old file and leaves no other', async (_, code, method) => {
@@ -65,7 +65,7 @@ describe('saveTrainingState', () => {
     const prototype = Object.getPrototypeOf(probe) as Record<string, unknown>;
     await probe.close();
     const spy = vi
-      .spyOn(prototype as unknown as { writeFile(): Promise<void>; sync(): Promise<void> }, method)
+      .spyOn(prototype as unknown as { write(): Promise<void>; sync(): Promise<void> }, method)
       .mockImplementation(() => Promise.reject(Object.assign(new Error(code), { code })));
     try {
       await expect(saveTrainingState(path, parts(2))).rejects.toMatchObject({ code });

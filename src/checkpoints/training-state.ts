@@ -143,10 +143,14 @@ export class RunFile {
   }
 }
 
-/** Checks a state against the part that it is for; the function that puts it in place. */
-export function prepared(key: StatefulKey, part: OwnStateful, state: StateValue): () => void {
+/**
+ * Checks a state against the part that it is for; the function that puts it in place.
+ *
+ * @param adopt - Whether the state's arrays may become the live ones.
+ */
+export function prepared(key: StatefulKey, part: OwnStateful, state: StateValue, adopt = false): () => void {
   try {
-    return part.prepareLoad(state);
+    return part.prepareLoad(state, { adopt });
   } catch (cause) {
     throw new CheckpointError(`checkpoint: the ${key} does not fit: ${(cause as Error).message}`, { cause });
   }
