@@ -10,4 +10,12 @@
  */
 export type { Stateful, TrainingParts } from './checkpoints/training-parts.ts';
 export { decodeTrainingState, encodeTrainingState } from './checkpoints/training-state.ts';
+export {
+  type ReadOptions,
+  readTrainingState,
+  type WriteOptions,
+  writeTrainingState,
+} from './checkpoints/training-stream.ts';
+export { type BlobLike, type ByteSource, blobSource, bytesSource } from './formats/byte-source.ts';
 export { CheckpointError } from './formats/error.ts';
+export type { ByteSink } from './formats/pieces.ts';

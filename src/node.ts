@@ -7,7 +7,21 @@
  *
  * @module
  */
+export { type LoadedWeights, type LoadWeightsOptions, loadWeights } from './checkpoints/hugging-face.ts';
+export {
+  type CheckpointInfo,
+  CheckpointManager,
+  type CheckpointManagerOptions,
+  type LoadedCheckpoint,
+} from './checkpoints/manager.ts';
 export { loadTrainingState, saveTrainingState } from './checkpoints/run-file.ts';
+export { loadTorch, saveTorch } from './checkpoints/torch-file.ts';
+export {
+  type LoadedTrainerCheckpoint,
+  loadTrainerCheckpoint,
+  type SaveTrainerCheckpointOptions,
+  saveTrainerCheckpoint,
+} from './checkpoints/trainer.ts';
 export type { ReadOptions, WriteOptions } from './checkpoints/training-stream.ts';
 export { type FileSource, fileSource } from './disk/file-source.ts';
 export { CheckpointError } from './formats/error.ts';

@@ -207,14 +207,18 @@ export function readContent(metadata: Record<string, string>, fileSize: number):
   return content as Content;
 }
 
-/** A JSON text of a file, within an allowance of memory. */
-export function readPlain(where: string, text: string, allowance: Allowance): unknown {
+/**
+ * A JSON text of a file, within an allowance of memory.
+ *
+ * @param python - Whether NaN and Infinity are numbers.
+ */
+export function readPlain(where: string, text: string, allowance: Allowance, python = false): unknown {
   const reader = new JsonReader(
     text,
     (what, at) => {
       throw new CheckpointError(`${where} cannot be read: ${what} (character ${at})`);
     },
-    { halves: true },
+    { halves: true, python },
   );
   const value = reader.value(allowance);
   reader.end();

@@ -55,7 +55,7 @@ export function layOutRun(
 }
 
 /** A copy in memory of its own: a slice() of shared memory would be shared again. */
-function copyOf(data: NumericArray): NumericArray {
+export function copyOf(data: NumericArray): NumericArray {
   if (data.BYTES_PER_ELEMENT === 8) return new Float64Array(data as Float64Array);
   return data.BYTES_PER_ELEMENT === 4 ? new Float32Array(data as Float32Array) : new Uint16Array(data as Uint16Array);
 }

@@ -62,10 +62,11 @@ function optionText(value: StateValue): string {
 }
 
 /** Lines of at most 80 columns where words allow it. */
-function wrapped(text: string): string[] {
+function wrapped(words: readonly string[]): string[] {
   const lines: string[] = [];
   let line = ' ';
-  for (const word of text.split(/(?<=,) /)) {
+  for (const [i, text] of words.entries()) {
+    const word = i < words.length - 1 ? `${text},` : text;
     if (line.length + 1 + word.length > 80 && line.trim() !== '') {
       lines.push(line);
       line = '     ';
@@ -126,7 +127,7 @@ function asText(path: string, contents: Contents, items: readonly Item[], stats:
   }
   for (const [i, { parameters, options }] of groupsOf(contents).entries()) {
     const shown = Object.entries(options).map(([key, value]) => `${escaped(shortened(key, 40))} ${optionText(value)}`);
-    lines.push(...wrapped(`group ${i}: ${[plural(parameters, 'parameter'), ...shown].join(', ')}`));
+    lines.push(...wrapped([`group ${i}: ${plural(parameters, 'parameter')}`, ...shown]));
   }
   for (const [key, value] of Object.entries(contents.metadata))
     lines.push(`  ${escaped(shortened(key, 60))}: ${escaped(shortened(value, 60))}`);

@@ -22,7 +22,7 @@ export function busyFiles(): ReadonlySet<string> {
  * Flushes a folder's entries. Where the system does not let a folder be opened or flushed for that (Windows), the
  * rename has to do.
  */
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   let folder: FileHandle;
   try {
     folder = await open(path, 'r');

@@ -80,7 +80,7 @@ export async function removeLeftovers(
       );
       if (age < STALE) continue;
     }
-    await rm(path, { force: true }).catch(() => {});
+    await rm(path, { force: true, recursive: true }).catch(() => {});
   }
 }
 
