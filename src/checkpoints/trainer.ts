@@ -1,4 +1,5 @@
 /** Checkpoint folders of transformers' Trainer: weights, optimizer.pt, scheduler.pt, trainer_state.json. */
+import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { OptimizerStateDict, StateTensor, StateValue } from '../core/dtype.ts';
@@ -122,13 +123,12 @@ function stateText({ globalStep, trainerState = {} }: SaveTrainerCheckpointOptio
 
 /** JSON as Python's `json` reads it, with NaN and infinities: losses may be such. */
 function pythonJson(value: unknown): string {
-  const numbers: string[] = [];
-  // A mark that no text of the state can hold: JSON escapes every control character.
+  // A mark that no text of the state holds.
+  const mark = randomUUID();
   const text = JSON.stringify(value, (_, item: unknown) => {
-    if (typeof item !== 'number' || Number.isFinite(item)) return item;
-    return `\u0000${numbers.push(String(item)) - 1}\u0000`;
+    return typeof item === 'number' && !Number.isFinite(item) ? `${mark}${item}` : item;
   });
-  return text.replaceAll(/"\\u0000(\d+)\\u0000"/g, (_, i: string) => numbers[Number(i)]!);
+  return text.replaceAll(new RegExp(`"${mark}(.*?)"`, 'g'), '$1');
 }
 
 function checkOptions(where: string, options: SaveTrainerCheckpointOptions): number {
