@@ -31,6 +31,7 @@ export class Packer {
   readonly tensors: Map<string, StateTensor> = new Map();
   readonly #where: string;
   #cost = 0;
+  readonly #keys = new Set<string>();
 
   constructor(where: string) {
     this.#where = where;
@@ -105,6 +106,7 @@ export class Packer {
         );
       }
       this.#cost += costOf('key', key.length);
+      this.#keys.add(key);
       // As in a JSON pointer (RFC 6901): no two paths give one name.
       const inner = this.#pack(item, `${path}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`, depth + 1);
       if (key.startsWith('$') || key === '__proto__') special = true;

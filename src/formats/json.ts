@@ -11,10 +11,14 @@ const BACKSLASH = 0x5c;
 /** Deeper nesting is refused; the reference implementation of safetensors refuses it from here on too. */
 const DEEPEST = 127;
 
-/** What a value may cost in memory: bytes left, and what to do when they are spent. */
+/** What a value may cost in memory and time. */
 export interface Allowance {
   /** Bytes that may still be taken. */
   left: number;
+  /** Different keys so far: the engine keeps each for itself, at a microsecond. */
+  readonly keys: Set<string>;
+  /** Different keys that there may be. */
+  readonly mostKeys: number;
 }
 
 /** Bytes that an object, an array, a key and a number take at most, as V8 lays them out. */
@@ -24,6 +28,18 @@ const COST = { object: 160, array: 48, key: 96, item: 16, text: 32 } as const;
 export function putOwn(object: object, key: string, value: unknown): void {
   if (key !== '__proto__') (object as Record<string, unknown>)[key] = value;
   else Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true });
+}
+
+/** Keys of one object that are looked at for being there twice, where no reader takes them for anything. */
+const MOST_KEYS = 64;
+
+/** Whether a key was there before; of an object whose values are not kept, only the first keys count. */
+export function firstKeys(): (key: string) => boolean {
+  let keys: Set<string> | undefined;
+  return (key) => {
+    keys ??= new Set();
+    return keys.size < MOST_KEYS ? keys.size === keys.add(key).size : keys.has(key);
+  };
 }
 
 /** Reads one JSON text from its start to its end. */
@@ -164,7 +180,19 @@ export class JsonReader {
         return Number(word);
       }
     }
+    // Most numbers of a header are short and whole.
     let end = start;
+    let value = 0;
+    for (let code = text.charCodeAt(end); code >= 0x30 && code <= 0x39 && end - start < 15; ) {
+      value = 10 * value + code - 0x30;
+      code = text.charCodeAt(++end);
+    }
+    const next = text[end];
+    const short = end > start && (text.charCodeAt(start) !== 0x30 || end === start + 1);
+    if (short && (next === ',' || next === ']' || next === '}')) {
+      this.#at = end;
+      return value;
+    }
     while (end - start < 400 && '+-.0123456789eE'.includes(text[end] ?? ' ')) end++;
     const number = text.slice(start, end);
     if (!/^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$/.test(number)) this.#unexpected('a value');
@@ -191,17 +219,9 @@ export class JsonReader {
   skip(depth = 0): string {
     if (depth > DEEPEST) this.#fail(`it is nested more than ${DEEPEST} deep`, this.#at);
     switch (this.peek()) {
-      case '{': {
-        let keys: Set<string> | undefined;
-        this.members(
-          () => this.skip(depth + 1),
-          (key) => {
-            keys ??= new Set();
-            return keys.size === keys.add(key).size;
-          },
-        );
+      case '{':
+        this.members(() => this.skip(depth + 1), firstKeys());
         return 'an object';
-      }
       case '[': {
         const start = this.#at;
         this.items(() => this.skip(depth + 1));
@@ -232,6 +252,8 @@ export class JsonReader {
         this.members(
           (key) => {
             this.#spend(allowance, COST.key + key.length);
+            if (allowance.keys.add(key).size > allowance.mostKeys)
+              this.#fail('it has too many different keys', this.#at);
             putOwn(object, key, this.value(allowance, depth + 1));
           },
           (key) => Object.hasOwn(object, key),
@@ -274,5 +296,5 @@ export function costOf(kind: keyof typeof COST, characters = 0): number {
 
 /** What a file of so many bytes may unfold to. @internal */
 export function allowanceFor(fileSize: number): Allowance {
-  return { left: 12 * fileSize + (32 << 20) };
+  return { left: 12 * fileSize + (32 << 20), keys: new Set(), mostKeys: 200_000 + fileSize / 32 };
 }

@@ -13,12 +13,14 @@ import {
   formatOf,
 } from './element-formats.ts';
 import { CheckpointError } from './error.ts';
-import { JsonReader } from './json.ts';
+import { firstKeys, JsonReader } from './json.ts';
 import { brackets, brief, hasHalfPair, quoted } from './quote.ts';
 
 /** The reference implementation's cap on the header, in bytes. */
 const LONGEST_HEADER = 100_000_000;
 const METADATA = '__metadata__';
+/** Keys of the metadata, of which real files have a handful: each takes its time. */
+const MOST_METADATA = 100_000;
 
 /** Where one array lies. */
 export interface Entry {
@@ -102,8 +104,10 @@ function readMetadata(reader: JsonReader, metadata: Record<string, string>): voi
     if (what === 'null') return;
     throw new CheckpointError(`safetensors: __metadata__ must be an object of strings, got ${what}`);
   }
+  let count = 0;
   reader.members(
     (key) => {
+      if (++count > MOST_METADATA) reader.fail(`__metadata__ has more than ${MOST_METADATA} keys`);
       if (reader.peek() !== '"') {
         throw new CheckpointError(`safetensors: metadata ${quoted(key)} must be a string, got ${reader.skip()}`);
       }
@@ -113,13 +117,15 @@ function readMetadata(reader: JsonReader, metadata: Record<string, string>): voi
   );
 }
 
+const DIGITS = '-0123456789';
+
 /** A list of numbers; null where something else stands. */
 function readNumbers(reader: JsonReader): number[] | null {
   if (reader.peek() !== '[') return null;
   const numbers: number[] = [];
   let others = false;
   reader.items(() => {
-    if (/[-0-9]/.test(reader.peek())) numbers.push(reader.number(true));
+    if (DIGITS.includes(reader.peek())) numbers.push(reader.number(true));
     else {
       others = true;
       reader.skip();
@@ -139,7 +145,8 @@ function readEntry(reader: JsonReader, name: string): Entry {
   let format: ElementFormat | undefined;
   let shape: number[] | null | undefined;
   let offsets: number[] | null | undefined;
-  const keys = new Set<string>();
+  const known = { dtype: false, shape: false, data_offsets: false };
+  const others = firstKeys();
   reader.members(
     (key) => {
       if (key === 'dtype') {
@@ -152,11 +159,16 @@ function readEntry(reader: JsonReader, name: string): Entry {
       else if (key === 'data_offsets') offsets = readNumbers(reader);
       else reader.skip();
     },
-    (key) => keys.size === keys.add(key).size,
+    (key) => {
+      if (!Object.hasOwn(known, key)) return others(key);
+      const had = known[key as 'dtype'];
+      known[key as 'dtype'] = true;
+      return had;
+    },
   );
   if (format === undefined) {
-    const known = 'one of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL or the others of the format';
-    throw new CheckpointError(`${at}: dtype must be ${known}, got ${dtype}`);
+    const names = 'one of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL or the others of the format';
+    throw new CheckpointError(`${at}: dtype must be ${names}, got ${dtype}`);
   }
   const shown = (list: number[] | null | undefined): string =>
     list === undefined ? 'nothing' : list === null ? 'something else' : brackets(list);
@@ -275,6 +287,9 @@ export function layOut(
   const rank = new Map(ELEMENT_FORMATS.map((format, i) => [format, i]));
   placed.sort((a, b) => rank.get(a.format)! - rank.get(b.format)! || compareNames(a.name, b.name));
   const meta = Object.keys(metadata).sort(compareNames);
+  if (meta.length > MOST_METADATA) {
+    throw new RangeError(`${where}: metadata has ${meta.length} keys, more than the ${MOST_METADATA} that are read`);
+  }
   const pairs = meta.map((key) => {
     const value = metadata[key];
     if (typeof value !== 'string') {
