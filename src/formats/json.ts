@@ -296,5 +296,5 @@ export function costOf(kind: keyof typeof COST, characters = 0): number {
 
 /** What a file of so many bytes may unfold to. @internal */
 export function allowanceFor(fileSize: number): Allowance {
-  return { left: 12 * fileSize + (32 << 20), keys: new Set(), mostKeys: 200_000 + fileSize / 32 };
+  return { left: 12 * fileSize + (32 << 20), keys: new Set(), mostKeys: 100_000 + fileSize / 64 };
 }

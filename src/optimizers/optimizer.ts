@@ -251,11 +251,11 @@ export abstract class Optimizer {
         fresh.set(slot, own);
         for (const [key, array] of arrays) {
           const { length } = array;
-          if (slot.arrays.has(key)) continue;
           if (adopt && kernels === typescriptKernels) {
             own.set(key, array);
             continue;
           }
+          if (slot.arrays.has(key)) continue;
           own.set(key, allocateOwn(kernels, slot.parameter.dtype === 'float64' ? 'float64' : 'float32', length));
         }
       }
@@ -277,7 +277,7 @@ export abstract class Optimizer {
     slot.lr = undefined;
     if (loaded === undefined) return;
     for (const [key, array] of loaded.arrays) {
-      const live = slot.arrays.get(key) ?? fresh!.get(key)!;
+      const live = fresh?.get(key) ?? slot.arrays.get(key)!;
       if (live !== array) live.set(array);
       slot.arrays.set(key, live);
     }
