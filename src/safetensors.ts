@@ -63,7 +63,7 @@ function checkedTensor(name: string, tensor: StateTensor): Uint8Array {
     throw new RangeError(`${at}: dtype must be one of ${Object.keys(FORMATS).join(', ')}, got ${show(tensor.dtype)}`);
   }
   const { data, shape } = tensor;
-  const size = FORMATS[tensor.dtype][1];
+  const size = FORMATS[tensor.dtype]![1];
   if (!Array.isArray(shape) || shape.some((n) => !Number.isSafeInteger(n) || n < 0)) {
     throw new RangeError(`${at}: shape must be an array of non-negative integers, got ${show(shape)}`);
   }
@@ -107,7 +107,7 @@ export function encodeSafetensors(
   for (const { name, tensor, bytes } of entries) {
     const begin = end;
     end += bytes.length;
-    header.push([name, { dtype: FORMATS[tensor.dtype][0], shape: tensor.shape, data_offsets: [begin, end] }]);
+    header.push([name, { dtype: FORMATS[tensor.dtype]![0], shape: tensor.shape, data_offsets: [begin, end] }]);
   }
   const parts = header.map(([name, info]) => `${JSON.stringify(name)}:${JSON.stringify(info)}`);
   if (meta.length > 0) {
@@ -127,7 +127,7 @@ export function encodeSafetensors(
   file.set(text, 8);
   let at = 8 + padded;
   for (const { tensor, bytes } of entries) {
-    file.set(LITTLE_ENDIAN ? bytes : swapped(bytes, FORMATS[tensor.dtype][1]), at);
+    file.set(LITTLE_ENDIAN ? bytes : swapped(bytes, FORMATS[tensor.dtype]![1]), at);
     at += bytes.length;
   }
   return file;
@@ -213,7 +213,7 @@ function readEntry(name: string, value: unknown): Entry {
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) {
     throw new CheckpointError(`${at}: data_offsets must be two non-negative integers, got ${show(offsets)}`);
   }
-  const size = FORMATS[dtype][1];
+  const size = FORMATS[dtype]![1];
   // Zeros apart, so that [0, 2^32, 2^32] overflows here as it does in the reference implementation.
   let elements = 1;
   for (const n of shape) {
@@ -233,7 +233,7 @@ function readEntry(name: string, value: unknown): Entry {
 }
 
 function dataOf(bytes: Uint8Array, dtype: StateTensor['dtype']): StateTensor['data'] {
-  const size = FORMATS[dtype][1];
+  const size = FORMATS[dtype]![1];
   let source = bytes;
   if (!LITTLE_ENDIAN && size > 1) source = swapped(bytes, size);
   else if (source.byteOffset % size !== 0) source = source.slice();

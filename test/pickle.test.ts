@@ -11,7 +11,7 @@ import {
   readPickle,
   describe as tell,
 } from '../src/formats/pickle.ts';
-import { readZip } from '../src/formats/zip.ts';
+import { readZip } from '../src/formats/zip-read.ts';
 
 const read = (text: string): unknown => readPickle(Uint8Array.from(`\x80\x02${text}`, (c) => c.charCodeAt(0)));
 const storage = '(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04tQ';

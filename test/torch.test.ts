@@ -14,7 +14,9 @@ import {
 } from 'tensorless';
 import { CheckpointError, decodeTorch, encodeTorch } from 'tensorless/torch';
 import { describe, expect, it } from 'vitest';
-import { crc32, readZip, writeZip } from '../src/formats/zip.ts';
+import { crc32 } from '../src/formats/crc32.ts';
+import { readZip } from '../src/formats/zip-read.ts';
+import { writeZip } from '../src/formats/zip-write.ts';
 
 const folder = fileURLToPath(new URL('vectors/checkpoints/', import.meta.url));
 const file = (name: string): Uint8Array => new Uint8Array(readFileSync(`${folder}${name}`));

@@ -1,7 +1,8 @@
 /** Archives that say something twice, and differently. */
 import { CheckpointError, decodeTorch } from 'tensorless/torch';
 import { describe, expect, it } from 'vitest';
-import { readZip, writeZip } from '../src/formats/zip.ts';
+import { readZip } from '../src/formats/zip-read.ts';
+import { writeZip } from '../src/formats/zip-write.ts';
 
 const payload = Uint8Array.of(1, 2, 3, 4);
 const plain = (): Uint8Array =>

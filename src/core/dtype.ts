@@ -10,18 +10,34 @@ export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16';
 /** Uint16Array holds bfloat16 or float16 bit patterns; which of the two is said by a {@link DType} beside it. */
 export type NumericArray = Float32Array | Float64Array | Uint16Array;
 
-/** An array in a state dict: plain data, can be cloned structurally (postMessage, IndexedDB). Row-major. */
+/**
+ * An array in a state dict: plain data, can be cloned structurally (postMessage, IndexedDB). Row-major. A format that
+ * JavaScript has no array for, or that nothing here computes with (int8, uint16, float8_e4m3fn, complex64 ...: PyTorch's
+ * names), keeps its name and its bytes, little-endian, in a Uint8Array, and is written back as it was.
+ */
 export interface StateTensor {
   /** Format of the elements in `data`. */
-  dtype: DType | 'int64' | 'bool' | 'uint8';
+  dtype: DType | 'int64' | 'bool' | 'uint8' | (string & {});
   /** Length of every dimension; `[]` is a scalar with one element. */
   shape: number[];
   /** The elements; bool is one byte each, 0 or 1. */
   data: NumericArray | BigInt64Array | Uint8Array;
 }
 
-/** Anything a state dict may hold. */
-export type StateValue = StateTensor | number | boolean | string | null | StateValue[] | { [key: string]: StateValue };
+/**
+ * Anything a state dict may hold. From `.pt` files also: a bigint for an int that a number cannot hold, a Uint8Array for
+ * bytes, arrays for tuples and sets.
+ */
+export type StateValue =
+  | StateTensor
+  | number
+  | bigint
+  | boolean
+  | string
+  | null
+  | Uint8Array
+  | StateValue[]
+  | { [key: string]: StateValue };
 
 /** The part of a saved group that every group has. */
 export interface SavedParams {

@@ -5,7 +5,8 @@ import { AdamW, Parameter } from 'tensorless';
 import { CheckpointError, decodeTrainingState, encodeTrainingState } from 'tensorless/checkpoint';
 import { decodeSafetensors } from 'tensorless/safetensors';
 import { decodeTorch, encodeTorch } from 'tensorless/torch';
-import { readZip, writeZip } from '../../src/formats/zip.ts';
+import { readZip } from '../../src/formats/zip-read.ts';
+import { writeZip } from '../../src/formats/zip-write.ts';
 
 /** mulberry32 (Tommy Ettinger 2017, public domain). */
 export function generator(seed: number): (below: number) => number {

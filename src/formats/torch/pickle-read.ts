@@ -1,0 +1,477 @@
+/**
+ * The pickles in `.pt` files: no unpickler, but a reader of the opcodes and the few names that data is written with. A
+ * GLOBAL pushes one of a fixed set of constants, REDUCE makes one of a fixed set of values, everything else is refused by
+ * name; so nothing can be executed. The opcodes are those that torch.load(weights_only=True) reads, and those that Python
+ * writes for the same values under protocols 3 to 5 (`pickletools` describes them).
+ */
+import { CheckpointError } from '../error.ts';
+import { quoted } from '../text.ts';
+import { call, globalOf, keyText, storageOf, viewOfStorage } from './pickle-calls.ts';
+import {
+  type Budget,
+  COST,
+  describe,
+  isDict,
+  type PyDict,
+  PyGlobal,
+  PyList,
+  type PyStorage,
+  PyTensor,
+  type PyValue,
+  put,
+} from './pickle-values.ts';
+
+/** Names of modules and functions are shorter. */
+const LONGEST_NAME = 200;
+
+/** What a pickle describes. */
+export interface Pickle {
+  readonly value: PyValue;
+  /** Containers that stand in more than one place. */
+  readonly shared: ReadonlySet<PyValue>;
+  /** All storages that it names, by key. */
+  readonly storages: ReadonlyMap<string, PyStorage>;
+  /** Where the pickle ends. */
+  readonly end: number;
+}
+
+/** Text as Python reads it: UTF-8, also with halves of surrogate pairs in three bytes each. */
+function decodeText(bytes: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    // A half is ED A0..BF xx. The stretches between halves are plain UTF-8.
+    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+    let parts: string[] = [];
+    let from = 0;
+    try {
+      for (let i = 0; i + 2 < bytes.length; i++) {
+        if (bytes[i] !== 0xed || bytes[i + 1]! < 0xa0 || bytes[i + 1]! > 0xbf || (bytes[i + 2]! & 0xc0) !== 0x80)
+          continue;
+        const half = 0xd000 | ((bytes[i + 1]! & 0x3f) << 6) | (bytes[i + 2]! & 0x3f);
+        parts.push(decoder.decode(bytes.subarray(from, i)), String.fromCharCode(half));
+        if (parts.length > 4096) parts = [parts.join('')];
+        from = i + 3;
+        i += 2;
+      }
+      parts.push(decoder.decode(bytes.subarray(from)));
+    } catch {
+      return undefined;
+    }
+    return parts.join('');
+  }
+}
+
+class Reader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #budget: Budget;
+  /** Whether ids of storages are those of the format before zip. */
+  readonly #legacy: boolean;
+  /** Values and marks may wait for their containers, but not out of all proportion. */
+  readonly #deepest: number;
+  #at: number;
+  /** Where the opcode at hand stands, for messages. */
+  #opcodeAt = 0;
+  readonly #stack: PyValue[] = [];
+  /** Heights of the stack at the marks. */
+  readonly #marks: number[] = [];
+  /** Memo entries in order; those out of order. */
+  readonly #memo: PyValue[] = [];
+  readonly #oddMemo = new Map<number, PyValue>();
+  #memoized = 0;
+  readonly #shared = new Set<PyValue>();
+  readonly #globals = new Map<string, PyGlobal>();
+  readonly #storages = new Map<string, PyStorage>();
+  readonly #add = (dict: PyDict, key: PyValue, value: PyValue): void => this.#setItem(dict, key, value);
+
+  constructor(bytes: Uint8Array, start: number, budget: Budget, legacy: boolean) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#at = start;
+    this.#budget = budget;
+    this.#legacy = legacy;
+    this.#deepest = (1 << 20) + (bytes.length >> 1);
+  }
+
+  read(): Pickle {
+    this.#opcodeAt = this.#at;
+    if (this.#bytes[this.#at] !== 0x80) this.#fail('the pickle does not begin with its protocol');
+    for (;;) {
+      this.#opcodeAt = this.#at;
+      const opcode = this.#bytes[this.#take(1)]!;
+      if (opcode === 0x2e) break;
+      this.#execute(opcode);
+      if (this.#stack.length > this.#deepest) this.#fail('values wait for a container out of all proportion');
+    }
+    const value = this.#pop();
+    const left = this.#stack.length + this.#marks.length;
+    if (left > 0) this.#fail(`${left} values are left over`);
+    return { value, shared: this.#shared, storages: this.#storages, end: this.#at };
+  }
+
+  #fail(what: string): never {
+    throw new CheckpointError(`pickle, byte ${this.#opcodeAt}: ${what}`);
+  }
+
+  #spend(bytes: number): void {
+    if (!this.#budget.spend(bytes)) this.#fail('the values take memory out of all proportion to the file');
+  }
+
+  /** Where the next `count` bytes begin. */
+  #take(count: number): number {
+    const at = this.#at;
+    if (count > this.#bytes.length - at) this.#fail('the pickle is cut off');
+    this.#at = at + count;
+    return at;
+  }
+
+  #part(count: number): Uint8Array {
+    const at = this.#take(count);
+    return this.#bytes.subarray(at, at + count);
+  }
+
+  #u8(): number {
+    return this.#bytes[this.#take(1)]!;
+  }
+
+  #u32(): number {
+    return this.#view.getUint32(this.#take(4), true);
+  }
+
+  #u64(): number {
+    const value = this.#view.getBigUint64(this.#take(8), true);
+    if (value > BigInt(this.#bytes.length)) this.#fail('the pickle is cut off');
+    return Number(value);
+  }
+
+  /** The stack's floor: what lies below the last mark is out of reach. */
+  #floor(): number {
+    return this.#marks.length === 0 ? 0 : this.#marks[this.#marks.length - 1]!;
+  }
+
+  #pop(): PyValue {
+    if (this.#stack.length === 0) this.#fail('the stack is empty');
+    if (this.#stack.length <= this.#floor()) this.#fail('a mark stands where a value is expected');
+    return this.#stack.pop()!;
+  }
+
+  #top(): PyValue {
+    if (this.#stack.length <= this.#floor()) this.#fail('there is no value on the stack');
+    return this.#stack[this.#stack.length - 1]!;
+  }
+
+  /** The values since the last mark. */
+  #popToMark(): PyValue[] {
+    const mark = this.#marks.pop();
+    if (mark === undefined) this.#fail('there is no mark');
+    return this.#stack.splice(mark);
+  }
+
+  #text(length: number): string {
+    const part = this.#part(length);
+    this.#spend(2 * length + 24);
+    return decodeText(part) ?? this.#fail('a string is not UTF-8');
+  }
+
+  #bytesOf(length: number): Uint8Array {
+    this.#spend(length + 200);
+    return this.#part(length).slice();
+  }
+
+  #line(): string {
+    const end = this.#bytes.subarray(this.#at, this.#at + LONGEST_NAME + 1).indexOf(0x0a);
+    if (end < 0) this.#fail('a name is not ended');
+    const text = decodeText(this.#part(end)) ?? this.#fail('a name is not UTF-8');
+    this.#take(1);
+    return text;
+  }
+
+  #tuple(items: PyValue[]): void {
+    this.#spend(COST.list + COST.slot * items.length);
+    this.#stack.push(items);
+  }
+
+  #execute(opcode: number): void {
+    const stack = this.#stack;
+    switch (opcode) {
+      case 0x80: // PROTO
+        if (this.#bytes[this.#take(1)]! > 5) this.#fail('the protocol is later than 5');
+        return;
+      case 0x95: // FRAME: how much to read ahead
+        this.#take(8);
+        return;
+      case 0x7d: // EMPTY_DICT
+        this.#spend(COST.dict);
+        stack.push({});
+        return;
+      case 0x5d: // EMPTY_LIST
+        this.#spend(COST.list);
+        stack.push(new PyList());
+        return;
+      case 0x29: // EMPTY_TUPLE
+        stack.push(EMPTY);
+        return;
+      case 0x8f: // EMPTY_SET
+        this.#spend(COST.list);
+        stack.push(new PyList());
+        return;
+      case 0x28: // MARK
+        if (this.#marks.length > this.#deepest) this.#fail('marks out of all proportion');
+        this.#marks.push(stack.length);
+        return;
+      case 0x74: // TUPLE
+        this.#tuple(this.#popToMark());
+        return;
+      case 0x85: // TUPLE1 ... TUPLE3
+      case 0x86:
+      case 0x87: {
+        const count = opcode - 0x84;
+        if (stack.length < this.#floor() + count) this.#fail('the stack is empty');
+        this.#tuple(stack.splice(stack.length - count));
+        return;
+      }
+      case 0x61: // APPEND
+        this.#append([this.#pop()]);
+        return;
+      case 0x65: // APPENDS
+      case 0x90: // ADDITEMS, to a set
+        this.#append(this.#popToMark());
+        return;
+      case 0x73: {
+        // SETITEM
+        const value = this.#pop();
+        this.#setItems([this.#pop(), value]);
+        return;
+      }
+      case 0x75: // SETITEMS
+        this.#setItems(this.#popToMark());
+        return;
+      case 0x4e: // NONE
+        stack.push(null);
+        return;
+      case 0x88: // NEWTRUE, NEWFALSE
+      case 0x89:
+        stack.push(opcode === 0x88);
+        return;
+      case 0x4b: // BININT1
+        stack.push(this.#u8());
+        return;
+      case 0x4d: // BININT2
+        stack.push(this.#view.getUint16(this.#take(2), true));
+        return;
+      case 0x4a: // BININT
+        stack.push(this.#view.getInt32(this.#take(4), true));
+        return;
+      case 0x8a: // LONG1
+        stack.push(this.#long(this.#u8()));
+        return;
+      case 0x47: // BINFLOAT
+        this.#spend(16);
+        stack.push(this.#view.getFloat64(this.#take(8), false));
+        return;
+      case 0x58: // BINUNICODE
+        stack.push(this.#text(this.#u32()));
+        return;
+      case 0x55: // SHORT_BINSTRING: Python 2's text
+      case 0x8c: // SHORT_BINUNICODE
+        stack.push(this.#text(this.#u8()));
+        return;
+      case 0x8d: // BINUNICODE8
+        stack.push(this.#text(this.#u64()));
+        return;
+      case 0x43: // SHORT_BINBYTES, BINBYTES, BINBYTES8, BYTEARRAY8
+        stack.push(this.#bytesOf(this.#u8()));
+        return;
+      case 0x42:
+        stack.push(this.#bytesOf(this.#u32()));
+        return;
+      case 0x8e:
+      case 0x96:
+        stack.push(this.#bytesOf(this.#u64()));
+        return;
+      case 0x71: // BINPUT
+        this.#memoize(this.#u8());
+        return;
+      case 0x72: // LONG_BINPUT
+        this.#memoize(this.#u32());
+        return;
+      case 0x94: // MEMOIZE
+        this.#memoize(this.#memoized);
+        return;
+      case 0x68: // BINGET
+        this.#recall(this.#u8());
+        return;
+      case 0x6a: // LONG_BINGET
+        this.#recall(this.#u32());
+        return;
+      case 0x63: // GLOBAL
+        this.#global(this.#line(), this.#line());
+        return;
+      case 0x93: {
+        // STACK_GLOBAL
+        const name = this.#pop();
+        const module = this.#pop();
+        if (typeof name !== 'string' || typeof module !== 'string') this.#fail('a global has no name');
+        if (name.length > LONGEST_NAME || module.length > LONGEST_NAME) this.#fail('a name is not ended');
+        this.#global(module, name);
+        return;
+      }
+      case 0x52: // REDUCE
+        this.#reduce();
+        return;
+      case 0x81: // NEWOBJ
+        this.#reduce();
+        return;
+      case 0x62: // BUILD
+        this.#build();
+        return;
+      case 0x51: // BINPERSID
+        this.#persistent();
+        return;
+      default: {
+        const letter = opcode > 32 && opcode < 127 ? ` (${String.fromCharCode(opcode)})` : '';
+        this.#fail(
+          `opcode 0x${opcode.toString(16).padStart(2, '0')}${letter} is not one of those that data is written with; nothing is executed`,
+        );
+      }
+    }
+  }
+
+  #append(values: PyValue[]): void {
+    const list = this.#top();
+    if (!(list instanceof PyList)) this.#fail('values are appended to something that is no list');
+    this.#spend(16 + COST.slot * values.length);
+    if (list.items === undefined) list.items = values;
+    else for (const value of values) list.items.push(value);
+  }
+
+  #setItems(pairs: readonly PyValue[]): void {
+    const dict = this.#top();
+    if (!isDict(dict)) this.#fail('items are set on something that is no dict');
+    if (pairs.length % 2 !== 0) this.#fail('a key has no value');
+    for (let i = 0; i < pairs.length; i += 2) this.#setItem(dict, pairs[i]!, pairs[i + 1]!);
+  }
+
+  #setItem(dict: PyDict, key: PyValue, value: PyValue): void {
+    const name = this.#guarded(() => keyText(key));
+    if (Object.hasOwn(dict, name))
+      this.#fail(`the key ${quoted(name)} is there twice, or as int and as str, which are one key here`);
+    this.#spend((typeof key === 'string' ? 0 : 2 * name.length) + COST.sparse);
+    spread(dict, name);
+    put(dict, name, value);
+  }
+
+  /** A long of so many bytes, least first, two's complement. */
+  #long(length: number): number | bigint {
+    const part = this.#part(length);
+    if (length === 0) return 0;
+    let digits = '';
+    for (let k = length - 1; k >= 0; k--) digits += part[k]!.toString(16).padStart(2, '0');
+    const value = BigInt.asIntN(8 * length, BigInt(`0x${digits}`));
+    const number = Number(value);
+    if (Number.isSafeInteger(number)) return number;
+    this.#spend(length + 32);
+    return value;
+  }
+
+  #memoize(index: number): void {
+    const value = this.#top();
+    this.#spend(COST.memo);
+    this.#memoized++;
+    if (index === this.#memo.length) this.#memo.push(value);
+    else if (index < this.#memo.length) this.#memo[index] = value;
+    else {
+      this.#spend(COST.sparse);
+      this.#oddMemo.set(index, value);
+    }
+  }
+
+  #recall(index: number): void {
+    const value = this.#memo[index] ?? this.#oddMemo.get(index) ?? this.#memo[index];
+    if (value === undefined) this.#fail(`memo ${index} was never set`);
+    if (typeof value === 'object' && value !== null) this.#shared.add(value);
+    this.#stack.push(value);
+  }
+
+  #global(module: string, name: string): void {
+    const full = `${module} ${name}`;
+    let found = this.#globals.get(full);
+    if (found === undefined) {
+      found = this.#guarded(() => globalOf(module, name));
+      this.#globals.set(full, found);
+    }
+    this.#stack.push(found);
+  }
+
+  #reduce(): void {
+    const args = this.#pop();
+    const callable = this.#pop();
+    if (!(callable instanceof PyGlobal) || !Array.isArray(args)) this.#fail('a call needs a global and a tuple');
+    this.#spend(COST.dict);
+    this.#stack.push(this.#guarded(() => call(callable, args as readonly PyValue[], this.#budget, this.#add)));
+  }
+
+  /** State beside the value: attributes of an OrderedDict (`_metadata` of a model) or a parameter. Not data. */
+  #build(): void {
+    const state = this.#pop();
+    const target = this.#top();
+    if (!isDict(target) && !(target instanceof PyTensor))
+      this.#fail(`a state is set on ${describe(target)}, which has none`);
+    if (!isDict(state)) this.#fail(`the state of ${describe(target)} must be a dict, got ${describe(state)}`);
+  }
+
+  #persistent(): void {
+    const id = this.#pop();
+    const storage = this.#guarded(() => storageOf(id, this.#legacy));
+    const known = this.#storages.get(storage.key);
+    if (known !== undefined && (known.type !== storage.type || known.count !== storage.count))
+      this.#fail(`storage ${storage.key} is described in two ways`);
+    if (known === undefined) {
+      this.#spend(COST.tensor / 2);
+      this.#storages.set(storage.key, storage);
+    }
+    const one = known ?? storage;
+    this.#stack.push(this.#legacy ? this.#guarded(() => viewOfStorage(one, id)) : one);
+  }
+
+  /** Runs a part that does not know where it is. */
+  #guarded<T>(part: () => T): T {
+    try {
+      return part();
+    } catch (error) {
+      if (error instanceof CheckpointError && !error.message.startsWith('pickle, ')) this.#fail(error.message);
+      throw error;
+    }
+  }
+}
+
+const EMPTY: readonly PyValue[] = Object.freeze([]);
+
+/**
+ * V8 keeps keys that are array indices in an array as long as the largest of them, which a single key can make 12 kB. An
+ * index that does not follow the one before turns the object to a table first: a very large index does so for good.
+ */
+function spread(dict: PyDict, name: string): void {
+  const code = name.charCodeAt(0);
+  if (!(code >= 48 && code <= 57) || name.length > 9) return;
+  const index = Number(name);
+  if (String(index) !== name || index === 0 || Object.hasOwn(dict, index - 1)) return;
+  const far = '1000000000';
+  if (Object.hasOwn(dict, far)) return;
+  dict[far] = null;
+  delete dict[far];
+}
+
+/**
+ * The value of the pickle that begins at `start`.
+ *
+ * @throws CheckpointError that names the byte.
+ */
+export function readPickle(
+  bytes: Uint8Array,
+  budget: Budget,
+  { start = 0, legacy = false }: { start?: number; legacy?: boolean } = {},
+): Pickle {
+  return new Reader(bytes, start, budget, legacy).read();
+}

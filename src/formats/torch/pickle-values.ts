@@ -1,0 +1,161 @@
+/** What a pickle describes, before its tensors are read. */
+import { quoted } from '../text.ts';
+import type { TorchType } from './torch-types.ts';
+
+/**
+ * A Python value. Dicts are plain objects already, tuples (also sets and Size) arrays, ints and floats numbers, ints that
+ * no number holds bigints, bytes Uint8Arrays.
+ */
+export type PyValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | readonly PyValue[]
+  | PyDict
+  | PyList
+  | PyGlobal
+  | PyStorage
+  | PyTensor
+  | PyComplex;
+
+export interface PyDict {
+  [key: string]: PyValue;
+}
+
+/** A list, which may still grow. Its array becomes the result's. */
+export class PyList {
+  items: PyValue[] | undefined;
+}
+
+/** One of the names that are allowed: what calling it does, or which format or storage it is. */
+export class PyGlobal {
+  readonly name: string;
+  /** The format that it names, as `torch.float32` and `torch.FloatStorage` do. */
+  readonly type: TorchType | undefined;
+  readonly role: 'call' | 'dtype' | 'storage' | 'untyped' | 'refused';
+  constructor(name: string, role: PyGlobal['role'], type?: TorchType) {
+    this.name = name;
+    this.role = role;
+    this.type = type;
+  }
+}
+
+/** The memory behind tensors: entry `data/KEY` of the archive, or part of one in the legacy format. */
+export class PyStorage {
+  readonly key: string;
+  /** Undefined: bytes, whose format the tensor says. */
+  readonly type: TorchType | undefined;
+  /** Elements. */
+  readonly count: number;
+  /** The first of its elements in the memory called `key`. */
+  readonly begin: number;
+  constructor(key: string, type: TorchType | undefined, count: number, begin = 0) {
+    this.key = key;
+    this.type = type;
+    this.count = count;
+    this.begin = begin;
+  }
+}
+
+/** A tensor: elements of a storage. */
+export class PyTensor {
+  readonly storage: PyStorage;
+  readonly type: TorchType;
+  /** Its first element, counted from the beginning of the memory. */
+  readonly offset: number;
+  readonly shape: readonly number[];
+  readonly stride: readonly number[];
+  /** Lazily negated (torch._neg_view), or conjugated: the values are to be changed. */
+  readonly negative: boolean;
+  readonly conjugate: boolean;
+  constructor(
+    storage: PyStorage,
+    type: TorchType,
+    offset: number,
+    shape: readonly number[],
+    stride: readonly number[],
+    negative = false,
+    conjugate = false,
+  ) {
+    this.storage = storage;
+    this.type = type;
+    this.offset = offset;
+    this.shape = shape;
+    this.stride = stride;
+    this.negative = negative;
+    this.conjugate = conjugate;
+  }
+}
+
+/** A complex number, which JavaScript has not. */
+export class PyComplex {
+  readonly re: number;
+  readonly im: number;
+  constructor(re: number, im: number) {
+    this.re = re;
+    this.im = im;
+  }
+}
+
+/** Whether this is a dict. */
+export function isDict(value: PyValue | undefined): value is PyDict {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.getPrototypeOf(value) === Object.prototype
+  );
+}
+
+/** Sets an own property whatever its name: `__proto__` is a name like others. */
+export function put<T>(object: { [key: string]: T }, key: string, value: T): void {
+  if (key in Object.prototype)
+    Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true });
+  else object[key] = value;
+}
+
+/** What a value is, for messages. */
+export function describe(value: PyValue | undefined): string {
+  if (value === undefined) return 'nothing';
+  if (value === null) return 'None';
+  if (typeof value === 'string') return quoted(value);
+  if (typeof value === 'bigint') return 'a large int';
+  if (typeof value !== 'object') return String(value);
+  if (value instanceof PyList) return 'a list';
+  if (value instanceof PyGlobal) return value.name;
+  if (value instanceof PyStorage) return 'a storage';
+  if (value instanceof PyTensor) return 'a tensor';
+  if (value instanceof PyComplex) return 'a complex number';
+  if (ArrayBuffer.isView(value)) return 'bytes';
+  return Array.isArray(value) ? 'a tuple' : 'a dict';
+}
+
+/**
+ * The memory that reading may take, so that a small file cannot ask for much. What is spent is an estimate of what V8
+ * needs; whatever Python's own pickles describe costs less than its bytes allow.
+ */
+export class Budget {
+  #left: number;
+  /** What may be repeated: shared references and elements that unfold to copies. */
+  #copies: number;
+  constructor(fileSize: number) {
+    this.#left = 36 * 2 ** 20 + 15 * fileSize;
+    this.#copies = 4 * 2 ** 20 + 8 * fileSize;
+  }
+  /** Whether so many bytes more are allowed. */
+  spend(bytes: number): boolean {
+    this.#left -= bytes;
+    return this.#left >= 0;
+  }
+  /** Whether so many bytes more of copies are allowed. */
+  copy(bytes: number): boolean {
+    this.#copies -= bytes;
+    return this.#copies >= 0 && this.spend(bytes);
+  }
+}
+
+/** Estimates of V8's memory, in bytes. */
+export const COST = { slot: 8, list: 48, dict: 64, tensor: 640, memo: 12, sparse: 72 } as const;
