@@ -41,7 +41,7 @@ function viewOf(bytes: Uint8Array): DataView {
 /** 64-bit numbers of a file are sizes and offsets; more than 2^53 - 1 bytes there are not. */
 function u64(view: DataView, at: number, what: string): number {
   const value = view.getBigUint64(at, true);
-  if (value > BigInt(Number.MAX_SAFE_INTEGER)) fail(`${what} is ${value}, more than any file has`);
+  if (value > BigInt(Number.MAX_SAFE_INTEGER)) fail(`${what} at byte ${at} is ${value}, more than any file has`);
   return Number(value);
 }
 
@@ -198,6 +198,17 @@ export function* readDirectory(fileSize: number): Reading<ZipEntry[]> {
   });
 }
 
+/** Whether these bytes are a name in UTF-8. */
+function isName(bytes: Uint8Array, name: string): boolean {
+  if (bytes.length === name.length) {
+    let i = 0;
+    while (i < name.length && name.charCodeAt(i) === bytes[i] && bytes[i]! < 128) i++;
+    if (i === name.length) return true;
+  }
+  const expected = new TextEncoder().encode(name);
+  return bytes.length === expected.length && bytes.every((byte, k) => byte === expected[k]);
+}
+
 /** Where an entry's content begins, by its own header, which must agree with the directory. */
 function* startOf({ name, header, size, limit }: ZipEntry): Reading<number> {
   const fixed = viewOf(yield { offset: header, length: 30 });
@@ -206,8 +217,7 @@ function* startOf({ name, header, size, limit }: ZipEntry): Reading<number> {
   const start = header + 30 + nameLength + fixed.getUint16(28, true);
   if (start + size > limit) fail(`${quoted(name)}: ${size} bytes from ${start} on overlap what follows`);
   const own = yield { offset: header + 30, length: nameLength };
-  const expected = new TextEncoder().encode(name);
-  if (own.length !== expected.length || own.some((byte, k) => byte !== expected[k]))
+  if (!isName(own, name))
     fail(`${quoted(name)} has another name at byte ${header + 30}`);
   return start;
 }

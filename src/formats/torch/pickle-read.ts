@@ -29,37 +29,38 @@ export interface Pickle {
   readonly value: PyValue;
   /** Containers that stand in more than one place. */
   readonly shared: ReadonlySet<PyValue>;
+  /** Dicts with more in them than texts and numbers. */
+  readonly deep: ReadonlySet<PyValue>;
   /** All storages that it names, by key. */
   readonly storages: ReadonlyMap<string, PyStorage>;
   /** Where the pickle ends. */
   readonly end: number;
 }
 
-/** Text as Python reads it: UTF-8, also with halves of surrogate pairs in three bytes each. */
-function decodeText(bytes: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    // A half is ED A0..BF xx. The stretches between halves are plain UTF-8.
-    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-    let parts: string[] = [];
-    let from = 0;
-    try {
-      for (let i = 0; i + 2 < bytes.length; i++) {
-        if (bytes[i] !== 0xed || bytes[i + 1]! < 0xa0 || bytes[i + 1]! > 0xbf || (bytes[i + 2]! & 0xc0) !== 0x80)
-          continue;
-        const half = 0xd000 | ((bytes[i + 1]! & 0x3f) << 6) | (bytes[i + 2]! & 0x3f);
-        parts.push(decoder.decode(bytes.subarray(from, i)), String.fromCharCode(half));
-        if (parts.length > 4096) parts = [parts.join('')];
-        from = i + 3;
-        i += 2;
-      }
-      parts.push(decoder.decode(bytes.subarray(from)));
-    } catch {
-      return undefined;
-    }
-    return parts.join('');
+/** Text as Python writes it with "surrogatepass": UTF-8, but halves of surrogate pairs have three bytes each too. */
+function decodeHalves(bytes: Uint8Array, decoder: InstanceType<typeof TextDecoder>): string {
+  const units = new Uint16Array(bytes.length);
+  let length = 0;
+  let from = 0;
+  const plain = (end: number): void => {
+    if (end === from) return;
+    const text = decoder.decode(bytes.subarray(from, end));
+    for (let i = 0; i < text.length; i++) units[length++] = text.charCodeAt(i);
+  };
+  for (let i = 0; i + 2 < bytes.length; i++) {
+    // A half is ED A0..BF 80..BF; what lies between two of them is UTF-8.
+    const [a, b, c] = [bytes[i]!, bytes[i + 1]!, bytes[i + 2]!];
+    if (a !== 0xed || b < 0xa0 || b > 0xbf || (c & 0xc0) !== 0x80) continue;
+    plain(i);
+    units[length++] = 0xd000 | ((b & 0x3f) << 6) | (c & 0x3f);
+    from = i + 3;
+    i += 2;
   }
+  plain(bytes.length);
+  let text = '';
+  for (let at = 0; at < length; at += 8192)
+    text += String.fromCharCode(...units.subarray(at, Math.min(length, at + 8192)));
+  return text;
 }
 
 class Reader {
@@ -81,8 +82,10 @@ class Reader {
   readonly #oddMemo = new Map<number, PyValue>();
   #memoized = 0;
   readonly #shared = new Set<PyValue>();
+  readonly #deep = new Set<PyValue>();
   readonly #globals = new Map<string, PyGlobal>();
   readonly #storages = new Map<string, PyStorage>();
+  readonly #decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   readonly #add = (dict: PyDict, key: PyValue, value: PyValue): void => this.#setItem(dict, key, value);
 
   constructor(bytes: Uint8Array, start: number, budget: Budget, legacy: boolean) {
@@ -107,7 +110,7 @@ class Reader {
     const value = this.#pop();
     const left = this.#stack.length + this.#marks.length;
     if (left > 0) this.#fail(`${left} values are left over`);
-    return { value, shared: this.#shared, storages: this.#storages, end: this.#at };
+    return { value, shared: this.#shared, deep: this.#deep, storages: this.#storages, end: this.#at };
   }
 
   #fail(what: string): never {
@@ -169,9 +172,28 @@ class Reader {
   }
 
   #text(length: number): string {
-    const part = this.#part(length);
-    this.#spend(2 * length + 24);
-    return decodeText(part) ?? this.#fail('a string is not UTF-8');
+    this.#spend(2 * length + 100);
+    return this.#decode(this.#part(length));
+  }
+
+  #decode(bytes: Uint8Array): string {
+    // Most texts are short names, for which the decoder's own call costs most.
+    if (bytes.length < 24) {
+      let text = '';
+      let i = 0;
+      for (; i < bytes.length && bytes[i]! < 128; i++) text += String.fromCharCode(bytes[i]!);
+      if (i === bytes.length) return text;
+    }
+    try {
+      return this.#decoder.decode(bytes);
+    } catch {
+      this.#spend(4 * bytes.length);
+    }
+    try {
+      return decodeHalves(bytes, this.#decoder);
+    } catch {
+      this.#fail('a string is not UTF-8');
+    }
   }
 
   #bytesOf(length: number): Uint8Array {
@@ -182,7 +204,7 @@ class Reader {
   #line(): string {
     const end = this.#bytes.subarray(this.#at, this.#at + LONGEST_NAME + 1).indexOf(0x0a);
     if (end < 0) this.#fail('a name is not ended');
-    const text = decodeText(this.#part(end)) ?? this.#fail('a name is not UTF-8');
+    const text = this.#decode(this.#part(end));
     this.#take(1);
     return text;
   }
@@ -354,12 +376,17 @@ class Reader {
   }
 
   #setItem(dict: PyDict, key: PyValue, value: PyValue): void {
-    const name = this.#guarded(() => keyText(key));
+    let name: string;
+    if (typeof key === 'string') name = key;
+    else {
+      name = this.#guarded(() => keyText(key));
+      this.#spend(2 * name.length);
+    }
     if (Object.hasOwn(dict, name))
       this.#fail(`the key ${quoted(name)} is there twice, or as int and as str, which are one key here`);
-    this.#spend((typeof key === 'string' ? 0 : 2 * name.length) + COST.sparse);
-    spread(dict, name);
+    this.#spend(indexCost(dict, name));
     put(dict, name, value);
+    if (typeof value === 'object' && value !== null && !this.#deep.has(dict)) this.#deep.add(dict);
   }
 
   /** A long of so many bytes, least first, two's complement. */
@@ -377,12 +404,11 @@ class Reader {
 
   #memoize(index: number): void {
     const value = this.#top();
-    this.#spend(COST.memo);
     this.#memoized++;
     if (index === this.#memo.length) this.#memo.push(value);
     else if (index < this.#memo.length) this.#memo[index] = value;
     else {
-      this.#spend(COST.sparse);
+      this.#spend(COST.table);
       this.#oddMemo.set(index, value);
     }
   }
@@ -408,7 +434,7 @@ class Reader {
     const args = this.#pop();
     const callable = this.#pop();
     if (!(callable instanceof PyGlobal) || !Array.isArray(args)) this.#fail('a call needs a global and a tuple');
-    this.#spend(COST.dict);
+    this.#spend(callable.name.startsWith('torch._utils._rebuild_tensor') ? COST.tensor : COST.dict);
     this.#stack.push(this.#guarded(() => call(callable, args as readonly PyValue[], this.#budget, this.#add)));
   }
 
@@ -451,17 +477,23 @@ const EMPTY: readonly PyValue[] = Object.freeze([]);
 /**
  * V8 keeps keys that are array indices in an array as long as the largest of them, which a single key can make 12 kB. An
  * index that does not follow the one before turns the object to a table first: a very large index does so for good.
+ *
+ * @returns Bytes that the key will take.
  */
-function spread(dict: PyDict, name: string): void {
+function indexCost(dict: PyDict, name: string): number {
   const code = name.charCodeAt(0);
-  if (!(code >= 48 && code <= 57) || name.length > 9) return;
+  if (!(code >= 48 && code <= 57) || name.length > 9) return COST.key;
   const index = Number(name);
-  if (String(index) !== name || index === 0 || Object.hasOwn(dict, index - 1)) return;
-  const far = '1000000000';
-  if (Object.hasOwn(dict, far)) return;
-  dict[far] = null;
-  delete dict[far];
+  if (String(index) !== name) return COST.key;
+  if (index === 0) return COST.indices;
+  if (Object.hasOwn(dict, index - 1) || Object.hasOwn(dict, FAR)) return COST.key;
+  dict[FAR] = null;
+  delete dict[FAR];
+  return COST.table;
 }
+
+/** Beyond V8's limit for arrays of keys (2^29). */
+const FAR = '1000000000';
 
 /**
  * The value of the pickle that begins at `start`.

@@ -110,9 +110,9 @@ export function isDict(value: PyValue | undefined): value is PyDict {
   );
 }
 
-/** Sets an own property whatever its name: `__proto__` is a name like others. */
+/** Sets an own property whatever its name: `__proto__`, which plain assignment takes for something else, too. */
 export function put<T>(object: { [key: string]: T }, key: string, value: T): void {
-  if (key in Object.prototype)
+  if (key.startsWith('__'))
     Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true });
   else object[key] = value;
 }
@@ -134,28 +134,45 @@ export function describe(value: PyValue | undefined): string {
 }
 
 /**
- * The memory that reading may take, so that a small file cannot ask for much. What is spent is an estimate of what V8
- * needs; whatever Python's own pickles describe costs less than its bytes allow.
+ * The memory that reading may take: 64 MiB and 20 times the file, the result counted, so that a small file cannot ask for
+ * much. What is spent is an estimate of what V8 needs; what Python's own pickles describe costs less than its bytes allow.
  */
 export class Budget {
   #left: number;
   /** What may be repeated: shared references and elements that unfold to copies. */
   #copies: number;
+  #objects = 0;
   constructor(fileSize: number) {
-    this.#left = 36 * 2 ** 20 + 15 * fileSize;
-    this.#copies = 4 * 2 ** 20 + 8 * fileSize;
+    this.#left = 58 * MEGABYTE + 19 * fileSize;
+    this.#copies = 24 * MEGABYTE + 8 * fileSize;
   }
-  /** Whether so many bytes more are allowed. */
+  /** Whether so many bytes of values are allowed. The collector's own room comes on top: the first megabytes count most. */
   spend(bytes: number): boolean {
+    this.#left -= (this.#objects < 20 * MEGABYTE ? 3.3 : 1.3) * bytes;
+    this.#objects += bytes;
+    return this.#left >= 0;
+  }
+  /** Whether so many bytes of elements are allowed. */
+  elements(bytes: number): boolean {
     this.#left -= bytes;
     return this.#left >= 0;
   }
-  /** Whether so many bytes more of copies are allowed. */
-  copy(bytes: number): boolean {
+  /** Whether so many bytes of elements more, which another tensor or the same has had already, are allowed. */
+  repeat(bytes: number): boolean {
     this.#copies -= bytes;
+    return this.#copies >= 0 && this.elements(bytes);
+  }
+  /** Whether so many bytes of values more, which stand elsewhere already, are allowed. */
+  copy(bytes: number): boolean {
+    this.#copies -= 6 * bytes;
     return this.#copies >= 0 && this.spend(bytes);
   }
 }
 
-/** Estimates of V8's memory, in bytes. */
-export const COST = { slot: 8, list: 48, dict: 64, tensor: 640, memo: 12, sparse: 72 } as const;
+const MEGABYTE = 2 ** 20;
+
+/**
+ * Estimates of V8's memory, in bytes: a place in an array, a list or tuple, a dict, a key of a dict, the array that
+ * comes with a dict's first key that is an index, the table that comes with one that does not follow, a tensor.
+ */
+export const COST = { slot: 8, list: 48, dict: 60, key: 60, indices: 160, table: 240, tensor: 640 } as const;

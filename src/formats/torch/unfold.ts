@@ -29,16 +29,18 @@ export interface Unfolded {
   readonly destinations: ReadonlyMap<string, Destination[]>;
 }
 
+const REPEATED = ': shared references or repeated elements unfold to many times the file’s size';
+
 class Unfolder {
   readonly destinations = new Map<string, Destination[]>();
-  readonly #shared: ReadonlySet<PyValue>;
+  readonly #pickle: Pickle;
   readonly #budget: Budget;
   readonly #keys: (string | number)[] = [];
   /** Containers on the way from the top: one that is met again contains itself. */
   readonly #path: PyValue[] = [];
 
-  constructor(shared: ReadonlySet<PyValue>, budget: Budget) {
-    this.#shared = shared;
+  constructor(pickle: Pickle, budget: Budget) {
+    this.#pickle = pickle;
     this.#budget = budget;
   }
 
@@ -47,8 +49,7 @@ class Unfolder {
   }
 
   #copy(bytes: number): void {
-    if (!this.#budget.copy(bytes))
-      this.#fail(': shared references or repeated elements unfold to many times the file’s size');
+    if (!this.#budget.copy(bytes)) this.#fail(REPEATED);
   }
 
   /** `copying`: this value can be reached in another way too, and must stay as it is. */
@@ -61,7 +62,7 @@ class Unfolder {
       if (value.role === 'dtype') return value.name;
       this.#fail(` is ${value.name}, which is no data`);
     }
-    const again = copying || this.#shared.has(value);
+    const again = copying || this.#pickle.shared.has(value);
     if (ArrayBuffer.isView(value)) {
       if (!again) return value as Uint8Array;
       this.#copy((value as Uint8Array).length + 200);
@@ -93,10 +94,12 @@ class Unfolder {
   }
 
   #dict(dict: PyDict, copying: boolean): StateValue {
+    // Listing the keys of a large dict takes as long as reading it.
+    if (!copying && !this.#pickle.deep.has(dict)) return dict as StateValue;
     const result: { [key: string]: PyValue | StateValue } = copying ? {} : dict;
     const keys = this.#keys;
     const names = Object.keys(dict);
-    if (copying) this.#copy(COST.dict + COST.sparse * names.length);
+    if (copying) this.#copy(COST.dict + COST.key * names.length);
     for (const name of names) {
       const item = dict[name]!;
       const plain = item === null || typeof item !== 'object';
@@ -116,9 +119,11 @@ class Unfolder {
     // What a tensor has beyond its storage is repeated; so is what another tensor has had of it.
     const known = this.destinations.get(storage.key);
     const own = storage.count * (storage.type?.size ?? 1) * (size / type.size);
-    if (!this.#budget.spend(COST.tensor + 16 * shape.length)) this.#fail(': more tensors than the file’s size allows');
-    if (known !== undefined || length * size > own) this.#copy(length * size);
-    else if (!this.#budget.spend(length * size)) this.#fail(': its elements take too much memory');
+    // The first place of a tensor has been paid for where it was made.
+    if (this.#pickle.shared.has(source)) this.#copy(COST.tensor);
+    if (known !== undefined || length * size > own) {
+      if (!this.#budget.repeat(length * size)) this.#fail(REPEATED);
+    } else if (!this.#budget.elements(length * size)) this.#fail(': its elements take too much memory');
     let data: StateTensor['data'];
     try {
       data = allocate(type, length);
@@ -133,8 +138,8 @@ class Unfolder {
 }
 
 /** Plain data of its own. */
-export function unfold({ value, shared }: Pickle, budget: Budget): Unfolded {
-  const unfolder = new Unfolder(shared, budget);
-  const result = unfolder.value(value, false);
+export function unfold(pickle: Pickle, budget: Budget): Unfolded {
+  const unfolder = new Unfolder(pickle, budget);
+  const result = unfolder.value(pickle.value, false);
   return { value: result, destinations: unfolder.destinations };
 }
