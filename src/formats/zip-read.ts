@@ -217,8 +217,7 @@ function* startOf({ name, header, size, limit }: ZipEntry): Reading<number> {
   const start = header + 30 + nameLength + fixed.getUint16(28, true);
   if (start + size > limit) fail(`${quoted(name)}: ${size} bytes from ${start} on overlap what follows`);
   const own = yield { offset: header + 30, length: nameLength };
-  if (!isName(own, name))
-    fail(`${quoted(name)} has another name at byte ${header + 30}`);
+  if (!isName(own, name)) fail(`${quoted(name)} has another name at byte ${header + 30}`);
   return start;
 }
 

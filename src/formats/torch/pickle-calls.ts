@@ -143,7 +143,8 @@ function encode(args: readonly PyValue[], budget: Budget): Uint8Array {
   const [text, codec] = args;
   if (args.length !== 2 || typeof text !== 'string' || typeof codec !== 'string') fail('bytes are not (text, codec)');
   if (!/^(latin-?1|iso-?8859-?1)$/i.test(codec)) fail(`bytes are written in ${quoted(codec)}, not in latin1`);
-  if (!budget.copy(32) || !budget.repeat(text.length + 96)) fail('bytes are repeated beyond all proportion to the file');
+  if (!budget.copy(32) || !budget.repeat(text.length + 96))
+    fail('bytes are repeated beyond all proportion to the file');
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);

@@ -1,6 +1,7 @@
 /** From the bytes of a storage, wherever they come from, to the tensors that lie in it. */
+import { CheckpointError } from '../error.ts';
 import type { Reading } from '../reading.ts';
-import { bytesOf, type Destination, fill, finish, isPlain, rangeOf } from './tensors.ts';
+import { allocate, bytesOf, type Destination, fill, finish, isPlain, lengthOf, rangeOf } from './tensors.ts';
 
 /** Access to a storage's bytes; one of the two is called, once. */
 export interface StorageContent {
@@ -19,12 +20,16 @@ export function* deliver(
 ): Reading<void> {
   if (!destinations.every(({ source }) => isPlain(source))) {
     const storage = yield* content.whole();
-    for (const destination of destinations) fill(destination, storage, little);
+    for (const destination of destinations) {
+      allocateFor(destination);
+      fill(destination, storage, little);
+    }
     return;
   }
-  const parts = destinations.map(({ state, source }) => {
-    const [begin, end] = rangeOf(source);
-    return { begin, end, bytes: bytesOf(state.data) };
+  const parts = destinations.map((destination) => {
+    const [begin, end] = rangeOf(destination.source);
+    allocateFor(destination);
+    return { begin, end, bytes: bytesOf(destination.state.data) };
   });
   const [only] = parts;
   if (parts.length === 1 && only!.begin === 0 && only!.end === size) yield* content.pieces(only!.bytes);
@@ -44,4 +49,13 @@ export function* deliver(
     });
   }
   for (const destination of destinations) finish(destination, little);
+}
+
+function allocateFor({ state, source }: Destination): void {
+  const length = lengthOf(source.shape);
+  try {
+    state.data = allocate(source.type, length);
+  } catch {
+    throw new CheckpointError(`there is no memory for a tensor of ${length} elements of ${source.type.name}`);
+  }
 }

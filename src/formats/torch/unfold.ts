@@ -17,7 +17,7 @@ import {
   type PyValue,
   put,
 } from './pickle-values.ts';
-import { allocate, complexTensor, type Destination, lengthOf, resultSize } from './tensors.ts';
+import { complexTensor, type Destination, lengthOf, resultSize } from './tensors.ts';
 import { WIDENED } from './torch-types.ts';
 
 /** Deeper nesting is refused; real states have ten levels at most. The recursion below is no deeper. */
@@ -28,6 +28,9 @@ export interface Unfolded {
   readonly value: StateValue;
   readonly destinations: ReadonlyMap<string, Destination[]>;
 }
+
+/** Stands in until the storage is read: memory that is filled at once is still in the cache. */
+const NOTHING = new Uint8Array(0);
 
 const REPEATED = ': shared references or repeated elements unfold to many times the file’s size';
 
@@ -124,13 +127,11 @@ class Unfolder {
     if (known !== undefined || length * size > own) {
       if (!this.#budget.repeat(length * size)) this.#fail(REPEATED);
     } else if (!this.#budget.elements(length * size)) this.#fail(': its elements take too much memory');
-    let data: StateTensor['data'];
-    try {
-      data = allocate(type, length);
-    } catch {
-      this.#fail(`: there is no memory for its ${length} elements of ${type.name}`);
-    }
-    const state: StateTensor = { dtype: WIDENED.has(type.name) ? 'int64' : type.name, shape: [...shape], data };
+    const state: StateTensor = {
+      dtype: WIDENED.has(type.name) ? 'int64' : type.name,
+      shape: [...shape],
+      data: NOTHING,
+    };
     if (known === undefined) this.destinations.set(storage.key, [{ state, source }]);
     else known.push({ state, source });
     return state;
