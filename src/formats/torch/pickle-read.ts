@@ -172,8 +172,9 @@ class Reader {
   }
 
   #text(length: number): string {
+    const part = this.#part(length);
     this.#spend(2 * length + 100);
-    return this.#decode(this.#part(length));
+    return this.#decode(part);
   }
 
   #decode(bytes: Uint8Array): string {
@@ -197,8 +198,9 @@ class Reader {
   }
 
   #bytesOf(length: number): Uint8Array {
+    const part = this.#part(length);
     this.#spend(length + 200);
-    return this.#part(length).slice();
+    return part.slice();
   }
 
   #line(): string {

@@ -48,6 +48,11 @@ export class PickleWriter {
     this.#bytes.set(bytes, at);
   }
 
+  #ascii(text: string): void {
+    const at = this.#room(text.length);
+    for (let i = 0; i < text.length; i++) this.#bytes[at + i] = text.charCodeAt(i);
+  }
+
   /** Opcodes as they are. */
   put(...opcodes: number[]): void {
     const at = this.#room(opcodes.length);
@@ -88,6 +93,13 @@ export class PickleWriter {
   }
 
   string(value: string): void {
+    if (value.length < 64 && /^[\0-\x7f]*$/.test(value)) {
+      this.put(0x58);
+      const at = this.#room(4);
+      this.#view.setUint32(at, value.length, true);
+      this.#ascii(value);
+      return;
+    }
     const bytes = encodeText(value);
     if (bytes.length > MOST_BYTES) throw new RangeError(`must be shorter than 4 GiB, got the text ${quoted(value)}`);
     this.put(0x58);
@@ -127,7 +139,7 @@ export class PickleWriter {
 
   global(module: string, name: string): void {
     this.put(0x63);
-    this.#raw(new TextEncoder().encode(`${module}\n${name}\n`));
+    this.#ascii(`${module}\n${name}\n`);
   }
 
   /** A list (of APPENDS) or a dict (of SETITEMS), its items in batches. */
