@@ -372,7 +372,7 @@ describe('encodeTorch says what it cannot write, and where', () => {
     [{ a: { b: holes } }, 'stateDict.a.b[1] is a hole; fill it, with null for None'],
     [{ a: new Map() }, 'stateDict.a must be plain data, got Map'],
     [{ a: new Date(0) }, 'stateDict.a must be plain data, got Date'],
-    [{ a: Symbol('x') }, 'stateDict.a must be plain data, got Symbol(x)'],
+    [{ a: Symbol('x') }, 'stateDict.a must be plain data, got a symbol'],
     [{ a: new Float64Array(1) }, 'stateDict.a must be plain data, got Float64Array(1)'],
     [{ a: 2n ** 2048n }, 'stateDict.a must be an int of at most 255 bytes'],
     [{ 'a.b\u202e\n': undefined }, 'stateDict["a.b\\u202e\\n"] must be plain data, got undefined'],

@@ -10,13 +10,12 @@ export type DType = 'float32' | 'float64' | 'bfloat16' | 'float16';
 /** Uint16Array holds bfloat16 or float16 bit patterns; which of the two is said by a {@link DType} beside it. */
 export type NumericArray = Float32Array | Float64Array | Uint16Array;
 
-/**
- * An array in a state dict: plain data, can be cloned structurally (postMessage, IndexedDB). Row-major. A format that
- * JavaScript has no array for, or that nothing here computes with (int8, uint16, float8_e4m3fn, complex64 ...: PyTorch's
- * names), keeps its name and its bytes, little-endian, in a Uint8Array, and is written back as it was.
- */
+/** An array in a state dict: plain data, can be cloned structurally (postMessage, IndexedDB). Row-major. */
 export interface StateTensor {
-  /** Format of the elements in `data`. */
+  /**
+   * Format of the elements in `data`, by PyTorch's name. One that JavaScript has no array for (int8, uint32,
+   * float8_e4m3fn, complex64 ...) has its bytes in a Uint8Array, little-endian.
+   */
   dtype: DType | 'int64' | 'bool' | 'uint8' | (string & {});
   /** Length of every dimension; `[]` is a scalar with one element. */
   shape: number[];

@@ -5,8 +5,8 @@
  */
 import { crc32 } from './crc32.ts';
 import { CheckpointError } from './error.ts';
+import { quoted } from './quote.ts';
 import { type Reading, readBytes } from './reading.ts';
-import { quoted } from './text.ts';
 
 const LOCAL = 0x04034b50;
 const CENTRAL = 0x02014b50;

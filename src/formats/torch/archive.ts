@@ -1,8 +1,8 @@
 /** The files that `torch.save` writes, read: zip archives, and by way of `legacy.ts` those from before PyTorch 1.6. */
 import type { StateValue } from '../../core/dtype.ts';
 import { CheckpointError } from '../error.ts';
+import { quoted } from '../quote.ts';
 import type { Reading } from '../reading.ts';
-import { quoted } from '../text.ts';
 import { readContent, readDirectory, readWhole, type ZipEntry } from '../zip-read.ts';
 import { isTar, readLegacy } from './legacy.ts';
 import { readPickle } from './pickle-read.ts';

@@ -1,8 +1,8 @@
 /** Plain data as the archive that `torch.save` would have written. */
-import { show } from '../../core/check.ts';
 import type { OptimizerStateDict, StateTensor, StateValue } from '../../core/dtype.ts';
 import { isTensor } from '../../core/state-dict.ts';
-import { placeOf, quoted } from '../text.ts';
+import { placeOf } from '../place.ts';
+import { brief, quoted } from '../quote.ts';
 import type { ZipInput } from '../zip-write.ts';
 import {
   type Context,
@@ -67,7 +67,7 @@ class Encoder {
     else if (typeof value === 'object' && Object.prototype.toString.call(value) === '[object Object]') {
       if (isOptimizer(value)) this.optimizer(value, undefined);
       else this.#dict(value as { [key: string]: StateValue }, key, context);
-    } else throw new TypeError(`${this.#place()} must be plain data, got ${show(value)}`);
+    } else throw new TypeError(`${this.#place()} must be plain data, got ${brief(value)}`);
   }
 
   /** Runs a write that refuses what is too long, and says where. */
@@ -127,16 +127,16 @@ class Encoder {
     const type = TORCH_TYPES.get(dtype);
     if (type === undefined || type.kind === 'quantized')
       throw new RangeError(
-        `${this.#place()}: dtype must be one of PyTorch's, such as "float32", "int64" or "float8_e4m3fn", got ${show(dtype)}`,
+        `${this.#place()}: dtype must be one of PyTorch's, such as "float32", "int64" or "float8_e4m3fn", got ${brief(dtype)}`,
       );
     const tag = data[Symbol.toStringTag] as string;
     const sizes = Array.isArray(shape) ? (shape as readonly unknown[]) : [Number.NaN];
     const whole = sizes.every((n) => Number.isSafeInteger(n) && (n as number) >= 0);
     const length = whole ? (sizes as number[]).reduce((a, b) => a * b, 1) : Number.NaN;
     const known = Object.hasOwn(ARRAYS, dtype) ? ARRAYS[dtype]! : BYTES;
-    if (!known.includes(tag)) throw new TypeError(`${this.#place()}: ${dtype} needs ${known[0]}, got ${show(data)}`);
+    if (!known.includes(tag)) throw new TypeError(`${this.#place()}: ${dtype} needs ${known[0]}, got ${brief(data)}`);
     if (data.byteLength !== length * type.size)
-      throw new RangeError(`${this.#place()}: shape ${show(shape)} of ${dtype} does not fit ${show(data)}`);
+      throw new RangeError(`${this.#place()}: shape ${brief(shape)} of ${dtype} does not fit ${brief(data)}`);
     this.#writer.tensor(type, String(this.#payloads.length), length, shape);
     this.#payloads.push(littleEndian(data, type));
   }
@@ -154,7 +154,7 @@ class Encoder {
       const texts = names.every((name) => typeof name === 'string');
       if (!texts || names.length !== ids.length || new Set(names).size !== names.length) {
         throw new RangeError(
-          `encodeTorch: parameterNames must be ${ids.length} different strings, one for each parameter; got ${show(names)}`,
+          `encodeTorch: parameterNames must be ${ids.length} different strings, one for each parameter; got ${brief(names)}`,
         );
       }
     }

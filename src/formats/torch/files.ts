@@ -1,7 +1,8 @@
 /** Whole files of torch.save: in memory at once, or piece by piece. */
-import { options as checkOptions, show } from '../../core/check.ts';
+import { options as checkOptions } from '../../core/check.ts';
 import type { OptimizerStateDict, StateValue } from '../../core/dtype.ts';
 import type { ByteSource } from '../byte-source.ts';
+import { brief } from '../quote.ts';
 import { readBytes, readSource } from '../reading.ts';
 import { joined, planZip, type ZipInput, zipPieces } from '../zip-write.ts';
 import { readArchive } from './archive.ts';
@@ -53,7 +54,7 @@ export function decodeTorch(bytes: Uint8Array, options: DecodeTorchOptions = {})
   const tag = Object.prototype.toString.call(bytes);
   if (tag !== '[object Uint8Array]') {
     throw new TypeError(
-      `decodeTorch: bytes must be a Uint8Array with the file's contents, got ${show(bytes)}${tag === '[object ArrayBuffer]' ? '; wrap it: new Uint8Array(buffer)' : ''}`,
+      `decodeTorch: bytes must be a Uint8Array with the file's contents, got ${brief(bytes)}${tag === '[object ArrayBuffer]' ? '; wrap it: new Uint8Array(buffer)' : ''}`,
     );
   }
   // Memory that another thread could write to between check and use is copied first.
@@ -80,7 +81,7 @@ function entriesOf(
 ): ZipInput[] {
   const { parameterNames } = checkOptions('encodeTorch', options, ['parameterNames']) as EncodeTorchOptions;
   if (Object.prototype.toString.call(stateDict) !== '[object Object]')
-    throw new TypeError(`encodeTorch: stateDict must be an object, got ${show(stateDict)}`);
+    throw new TypeError(`encodeTorch: stateDict must be an object, got ${brief(stateDict)}`);
   if (parameterNames !== undefined && (!Array.isArray(parameterNames) || !isOptimizer(stateDict))) {
     throw new TypeError(
       'encodeTorch: parameterNames must be an array of strings, beside the state dict of an optimizer',

@@ -4,8 +4,8 @@
  */
 import type { StateValue } from '../../core/dtype.ts';
 import { CheckpointError } from '../error.ts';
+import { quoted } from '../quote.ts';
 import type { Reading } from '../reading.ts';
-import { quoted } from '../text.ts';
 import { type Pickle, readPickle } from './pickle-read.ts';
 import { Budget, isDict, PyList, type PyStorage } from './pickle-values.ts';
 import { deliver } from './storages.ts';

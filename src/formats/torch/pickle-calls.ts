@@ -3,7 +3,7 @@
  * for data. Nothing of the file is executed; each call is one of the cases below.
  */
 import { CheckpointError } from '../error.ts';
-import { quoted } from '../text.ts';
+import { quoted } from '../quote.ts';
 import {
   type Budget,
   COST,

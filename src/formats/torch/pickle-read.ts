@@ -5,7 +5,7 @@
  * writes for the same values under protocols 3 to 5 (`pickletools` describes them).
  */
 import { CheckpointError } from '../error.ts';
-import { quoted } from '../text.ts';
+import { quoted } from '../quote.ts';
 import { call, globalOf, keyText, storageOf, viewOfStorage } from './pickle-calls.ts';
 import {
   type Budget,
@@ -18,7 +18,7 @@ import {
   type PyStorage,
   PyTensor,
   type PyValue,
-  put,
+  set,
 } from './pickle-values.ts';
 
 /** Names of modules and functions are shorter. */
@@ -386,8 +386,7 @@ class Reader {
     }
     if (Object.hasOwn(dict, name))
       this.#fail(`the key ${quoted(name)} is there twice, or as int and as str, which are one key here`);
-    this.#spend(indexCost(dict, name));
-    put(dict, name, value);
+    this.#spend(set(dict, name, value));
     if (typeof value === 'object' && value !== null && !this.#deep.has(dict)) this.#deep.add(dict);
   }
 
@@ -475,27 +474,6 @@ class Reader {
 }
 
 const EMPTY: readonly PyValue[] = Object.freeze([]);
-
-/**
- * V8 keeps keys that are array indices in an array as long as the largest of them, which a single key can make 12 kB. An
- * index that does not follow the one before turns the object to a table first: a very large index does so for good.
- *
- * @returns Bytes that the key will take.
- */
-function indexCost(dict: PyDict, name: string): number {
-  const code = name.charCodeAt(0);
-  if (!(code >= 48 && code <= 57) || name.length > 9) return COST.key;
-  const index = Number(name);
-  if (String(index) !== name) return COST.key;
-  if (index === 0) return COST.indices;
-  if (Object.hasOwn(dict, index - 1) || Object.hasOwn(dict, FAR)) return COST.key;
-  dict[FAR] = null;
-  delete dict[FAR];
-  return COST.table;
-}
-
-/** Beyond V8's limit for arrays of keys (2^29). */
-const FAR = '1000000000';
 
 /**
  * The value of the pickle that begins at `start`.

@@ -1,5 +1,5 @@
 /** What a pickle describes, before its tensors are read. */
-import { quoted } from '../text.ts';
+import { quoted } from '../quote.ts';
 import type { TorchType } from './torch-types.ts';
 
 /**
@@ -110,12 +110,34 @@ export function isDict(value: PyValue | undefined): value is PyDict {
   );
 }
 
-/** Sets an own property whatever its name: `__proto__`, which plain assignment takes for something else, too. */
-export function put<T>(object: { [key: string]: T }, key: string, value: T): void {
-  if (key.startsWith('__'))
-    Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true });
-  else object[key] = value;
+/**
+ * Sets an own property whatever its name: `__proto__`, which plain assignment takes for something else, too.
+ *
+ * V8 keeps keys that are array indices in an array as long as the largest of them, which a single key can make 12 kB. An
+ * index that does not follow the one before turns the object to a table first: a very large index does so for good.
+ *
+ * @returns Bytes that a new key takes, by estimate.
+ */
+export function set<T>(dict: { [key: string]: T | null }, name: string, value: T): number {
+  let cost: number = COST.key;
+  const code = name.charCodeAt(0);
+  if (code >= 48 && code <= 57 && name.length <= 9 && !Object.hasOwn(dict, name)) {
+    const index = Number(name);
+    if (String(index) === name && index === 0) cost = COST.indices;
+    else if (String(index) === name && !Object.hasOwn(dict, index - 1) && !Object.hasOwn(dict, FAR)) {
+      dict[FAR] = null;
+      delete dict[FAR];
+      cost = COST.table;
+    }
+  }
+  if (name.startsWith('__'))
+    Object.defineProperty(dict, name, { value, enumerable: true, writable: true, configurable: true });
+  else dict[name] = value;
+  return cost;
 }
+
+/** Beyond V8's limit for arrays of keys (2^29). */
+const FAR = '1000000000';
 
 /** What a value is, for messages. */
 export function describe(value: PyValue | undefined): string {

@@ -1,5 +1,5 @@
 /** Pickles of protocol 2 as torch.save writes them, but for the memo, which is set as Python sets it and never read. */
-import { quoted } from '../text.ts';
+import { quoted } from '../quote.ts';
 import type { TorchType } from './torch-types.ts';
 
 /** Python too closes a list or dict after so many items and goes on with the next. */

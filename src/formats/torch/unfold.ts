@@ -1,7 +1,7 @@
 /** From what a pickle describes to plain data: containers that stand in several places become several, tensors get arrays. */
 import type { StateTensor, StateValue } from '../../core/dtype.ts';
 import { CheckpointError } from '../error.ts';
-import { placeOf } from '../text.ts';
+import { placeOf } from '../place.ts';
 import { wholeStorage } from './pickle-calls.ts';
 import type { Pickle } from './pickle-read.ts';
 import {
@@ -15,7 +15,7 @@ import {
   PyStorage,
   PyTensor,
   type PyValue,
-  put,
+  set,
 } from './pickle-values.ts';
 import { complexTensor, type Destination, lengthOf, resultSize } from './tensors.ts';
 import { WIDENED } from './torch-types.ts';
@@ -102,13 +102,14 @@ class Unfolder {
     const result: { [key: string]: PyValue | StateValue } = copying ? {} : dict;
     const keys = this.#keys;
     const names = Object.keys(dict);
-    if (copying) this.#copy(COST.dict + COST.key * names.length);
+    if (copying) this.#copy(COST.dict);
     for (const name of names) {
       const item = dict[name]!;
       const plain = item === null || typeof item !== 'object';
       if (plain && !copying) continue;
       keys.push(name);
-      put(result, name, plain ? item : this.value(item, copying));
+      const cost = set(result, name, plain ? item : this.value(item, copying));
+      if (copying) this.#copy(cost);
       keys.pop();
     }
     return result as StateValue;
