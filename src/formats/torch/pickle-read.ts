@@ -24,6 +24,10 @@ import {
 /** Names of modules and functions are shorter. */
 const LONGEST_NAME = 200;
 
+/** As many keys as V8 keeps layouts for, and as many of a dict as have a part in its layout. */
+const LAYOUTS = 1536;
+const SHARED_KEYS = 8;
+
 /** What a pickle describes. */
 export interface Pickle {
   readonly value: PyValue;
@@ -83,6 +87,8 @@ class Reader {
   #memoized = 0;
   readonly #shared = new Set<PyValue>();
   readonly #deep = new Set<PyValue>();
+  /** The first keys of dicts. */
+  readonly #layouts = new Set<string>();
   readonly #globals = new Map<string, PyGlobal>();
   readonly #storages = new Map<string, PyStorage>();
   readonly #decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -374,6 +380,13 @@ class Reader {
     const dict = this.#top();
     if (!isDict(dict)) this.#fail('items are set on something that is no dict');
     if (pairs.length % 2 !== 0) this.#fail('a key has no value');
+    // V8 shares the layout of dicts with the same keys, up to some two thousand layouts; each further one has a table.
+    for (let i = 0; i < pairs.length && i < 2 * SHARED_KEYS; i += 2) {
+      const key = pairs[i]!;
+      if (typeof key !== 'string' || this.#layouts.has(key)) continue;
+      if (this.#layouts.size < LAYOUTS) this.#layouts.add(key);
+      else this.#spend(COST.table);
+    }
     for (let i = 0; i < pairs.length; i += 2) this.#setItem(dict, pairs[i]!, pairs[i + 1]!);
   }
 
