@@ -7,6 +7,7 @@
 import { CheckpointError } from '../error.ts';
 import { quoted } from '../quote.ts';
 import { call, globalOf, keyText, storageOf, viewOfStorage } from './pickle-calls.ts';
+import { LONGEST_NAME, PickleInput } from './pickle-input.ts';
 import {
   type Budget,
   COST,
@@ -20,9 +21,6 @@ import {
   type PyValue,
   set,
 } from './pickle-values.ts';
-
-/** Names of modules and functions are shorter. */
-const LONGEST_NAME = 200;
 
 /** As many keys as V8 keeps layouts for, and as many of a dict as have a part in its layout. */
 const LAYOUTS = 1536;
@@ -41,43 +39,13 @@ export interface Pickle {
   readonly end: number;
 }
 
-/** Text as Python writes it with "surrogatepass": UTF-8, but halves of surrogate pairs have three bytes each too. */
-function decodeHalves(bytes: Uint8Array, decoder: InstanceType<typeof TextDecoder>): string {
-  const units = new Uint16Array(bytes.length);
-  let length = 0;
-  let from = 0;
-  const plain = (end: number): void => {
-    if (end === from) return;
-    const text = decoder.decode(bytes.subarray(from, end));
-    for (let i = 0; i < text.length; i++) units[length++] = text.charCodeAt(i);
-  };
-  for (let i = 0; i + 2 < bytes.length; i++) {
-    // A half is ED A0..BF 80..BF; what lies between two of them is UTF-8.
-    const [a, b, c] = [bytes[i]!, bytes[i + 1]!, bytes[i + 2]!];
-    if (a !== 0xed || b < 0xa0 || b > 0xbf || (c & 0xc0) !== 0x80) continue;
-    plain(i);
-    units[length++] = 0xd000 | ((b & 0x3f) << 6) | (c & 0x3f);
-    from = i + 3;
-    i += 2;
-  }
-  plain(bytes.length);
-  let text = '';
-  for (let at = 0; at < length; at += 8192)
-    text += String.fromCharCode(...units.subarray(at, Math.min(length, at + 8192)));
-  return text;
-}
-
 class Reader {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
+  readonly #input: PickleInput;
   readonly #budget: Budget;
   /** Whether ids of storages are those of the format before zip. */
   readonly #legacy: boolean;
   /** Values and marks may wait for their containers, but not out of all proportion. */
   readonly #deepest: number;
-  #at: number;
-  /** Where the opcode at hand stands, for messages. */
-  #opcodeAt = 0;
   readonly #stack: PyValue[] = [];
   /** Heights of the stack at the marks. */
   readonly #marks: number[] = [];
@@ -91,24 +59,21 @@ class Reader {
   readonly #layouts = new Set<string>();
   readonly #globals = new Map<string, PyGlobal>();
   readonly #storages = new Map<string, PyStorage>();
-  readonly #decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   readonly #add = (dict: PyDict, key: PyValue, value: PyValue): void => this.#setItem(dict, key, value);
 
   constructor(bytes: Uint8Array, start: number, budget: Budget, legacy: boolean) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#at = start;
+    this.#input = new PickleInput(bytes, start, budget);
     this.#budget = budget;
     this.#legacy = legacy;
     this.#deepest = (1 << 20) + (bytes.length >> 1);
   }
 
   read(): Pickle {
-    this.#opcodeAt = this.#at;
-    if (this.#bytes[this.#at] !== 0x80) this.#fail('the pickle does not begin with its protocol');
+    const input = this.#input;
+    if (input.next() !== 0x80) this.#fail('the pickle does not begin with its protocol');
+    this.#protocol();
     for (;;) {
-      this.#opcodeAt = this.#at;
-      const opcode = this.#bytes[this.#take(1)]!;
+      const opcode = input.next();
       if (opcode === 0x2e) break;
       this.#execute(opcode);
       if (this.#stack.length > this.#deepest) this.#fail('values wait for a container out of all proportion');
@@ -116,47 +81,24 @@ class Reader {
     const value = this.#pop();
     const left = this.#stack.length + this.#marks.length;
     if (left > 0) this.#fail(`${left} values are left over`);
-    return { value, shared: this.#shared, deep: this.#deep, storages: this.#storages, end: this.#at };
-  }
-
-  #fail(what: string): never {
-    throw new CheckpointError(`pickle, byte ${this.#opcodeAt}: ${what}`);
-  }
-
-  #spend(bytes: number): void {
-    if (!this.#budget.spend(bytes)) this.#fail('the values take memory out of all proportion to the file');
-  }
-
-  /** Where the next `count` bytes begin. */
-  #take(count: number): number {
-    const at = this.#at;
-    if (count > this.#bytes.length - at) this.#fail('the pickle is cut off');
-    this.#at = at + count;
-    return at;
-  }
-
-  #part(count: number): Uint8Array {
-    const at = this.#take(count);
-    return this.#bytes.subarray(at, at + count);
-  }
-
-  #u8(): number {
-    return this.#bytes[this.#take(1)]!;
-  }
-
-  #u32(): number {
-    return this.#view.getUint32(this.#take(4), true);
-  }
-
-  #u64(): number {
-    const value = this.#view.getBigUint64(this.#take(8), true);
-    if (value > BigInt(this.#bytes.length)) this.#fail('the pickle is cut off');
-    return Number(value);
+    return { value, shared: this.#shared, deep: this.#deep, storages: this.#storages, end: input.at };
   }
 
   /** The stack's floor: what lies below the last mark is out of reach. */
   #floor(): number {
     return this.#marks.length === 0 ? 0 : this.#marks[this.#marks.length - 1]!;
+  }
+
+  #fail(what: string): never {
+    this.#input.fail(what);
+  }
+
+  #spend(bytes: number): void {
+    this.#input.spend(bytes);
+  }
+
+  #protocol(): void {
+    if (this.#input.u8() > 5) this.#fail('the protocol is later than 5');
   }
 
   #pop(): PyValue {
@@ -177,46 +119,6 @@ class Reader {
     return this.#stack.splice(mark);
   }
 
-  #text(length: number): string {
-    const part = this.#part(length);
-    this.#spend(2 * length + 100);
-    return this.#decode(part);
-  }
-
-  #decode(bytes: Uint8Array): string {
-    // Most texts are short names, for which the decoder's own call costs most.
-    if (bytes.length < 24) {
-      let text = '';
-      let i = 0;
-      for (; i < bytes.length && bytes[i]! < 128; i++) text += String.fromCharCode(bytes[i]!);
-      if (i === bytes.length) return text;
-    }
-    try {
-      return this.#decoder.decode(bytes);
-    } catch {
-      this.#spend(4 * bytes.length);
-    }
-    try {
-      return decodeHalves(bytes, this.#decoder);
-    } catch {
-      this.#fail('a string is not UTF-8');
-    }
-  }
-
-  #bytesOf(length: number): Uint8Array {
-    const part = this.#part(length);
-    this.#spend(length + 200);
-    return part.slice();
-  }
-
-  #line(): string {
-    const end = this.#bytes.subarray(this.#at, this.#at + LONGEST_NAME + 1).indexOf(0x0a);
-    if (end < 0) this.#fail('a name is not ended');
-    const text = this.#decode(this.#part(end));
-    this.#take(1);
-    return text;
-  }
-
   #tuple(items: PyValue[]): void {
     this.#spend(COST.list + COST.slot * items.length);
     this.#stack.push(items);
@@ -224,12 +126,13 @@ class Reader {
 
   #execute(opcode: number): void {
     const stack = this.#stack;
+    const input = this.#input;
     switch (opcode) {
       case 0x80: // PROTO
-        if (this.#bytes[this.#take(1)]! > 5) this.#fail('the protocol is later than 5');
+        this.#protocol();
         return;
       case 0x95: // FRAME: how much to read ahead
-        this.#take(8);
+        input.take(8);
         return;
       case 0x7d: // EMPTY_DICT
         this.#spend(COST.dict);
@@ -285,58 +188,58 @@ class Reader {
         stack.push(opcode === 0x88);
         return;
       case 0x4b: // BININT1
-        stack.push(this.#u8());
+        stack.push(input.u8());
         return;
       case 0x4d: // BININT2
-        stack.push(this.#view.getUint16(this.#take(2), true));
+        stack.push(input.u16());
         return;
       case 0x4a: // BININT
-        stack.push(this.#view.getInt32(this.#take(4), true));
+        stack.push(input.i32());
         return;
       case 0x8a: // LONG1
-        stack.push(this.#long(this.#u8()));
+        stack.push(input.long(input.u8()));
         return;
       case 0x47: // BINFLOAT
         this.#spend(16);
-        stack.push(this.#view.getFloat64(this.#take(8), false));
+        stack.push(input.f64());
         return;
       case 0x58: // BINUNICODE
-        stack.push(this.#text(this.#u32()));
+        stack.push(input.text(input.u32()));
         return;
       case 0x55: // SHORT_BINSTRING: Python 2's text
       case 0x8c: // SHORT_BINUNICODE
-        stack.push(this.#text(this.#u8()));
+        stack.push(input.text(input.u8()));
         return;
       case 0x8d: // BINUNICODE8
-        stack.push(this.#text(this.#u64()));
+        stack.push(input.text(input.u64()));
         return;
       case 0x43: // SHORT_BINBYTES, BINBYTES, BINBYTES8, BYTEARRAY8
-        stack.push(this.#bytesOf(this.#u8()));
+        stack.push(input.bytes(input.u8()));
         return;
       case 0x42:
-        stack.push(this.#bytesOf(this.#u32()));
+        stack.push(input.bytes(input.u32()));
         return;
       case 0x8e:
       case 0x96:
-        stack.push(this.#bytesOf(this.#u64()));
+        stack.push(input.bytes(input.u64()));
         return;
       case 0x71: // BINPUT
-        this.#memoize(this.#u8());
+        this.#memoize(input.u8());
         return;
       case 0x72: // LONG_BINPUT
-        this.#memoize(this.#u32());
+        this.#memoize(input.u32());
         return;
       case 0x94: // MEMOIZE
         this.#memoize(this.#memoized);
         return;
       case 0x68: // BINGET
-        this.#recall(this.#u8());
+        this.#recall(input.u8());
         return;
       case 0x6a: // LONG_BINGET
-        this.#recall(this.#u32());
+        this.#recall(input.u32());
         return;
       case 0x63: // GLOBAL
-        this.#global(this.#line(), this.#line());
+        this.#global(input.line(), input.line());
         return;
       case 0x93: {
         // STACK_GLOBAL
@@ -401,19 +304,6 @@ class Reader {
       this.#fail(`the key ${quoted(name)} is there twice, or as int and as str, which are one key here`);
     this.#spend(set(dict, name, value));
     if (typeof value === 'object' && value !== null && !this.#deep.has(dict)) this.#deep.add(dict);
-  }
-
-  /** A long of so many bytes, least first, two's complement. */
-  #long(length: number): number | bigint {
-    const part = this.#part(length);
-    if (length === 0) return 0;
-    let digits = '';
-    for (let k = length - 1; k >= 0; k--) digits += part[k]!.toString(16).padStart(2, '0');
-    const value = BigInt.asIntN(8 * length, BigInt(`0x${digits}`));
-    const number = Number(value);
-    if (Number.isSafeInteger(number)) return number;
-    this.#spend(length + 32);
-    return value;
   }
 
   #memoize(index: number): void {
