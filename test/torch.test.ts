@@ -155,10 +155,10 @@ describe('encodeTorch', () => {
     const pickle = (bytes: Uint8Array): string =>
       Array.from(readZip(bytes).get('archive/data.pkl')!.bytes, (byte) => String.fromCharCode(byte)).join('');
     const text = pickle(encodeTorch(adafactor.stateDict()));
-    expect(text).toMatch(/X\x05\0\0\0state}q.\(K\0}q.\(/s); // the key 0 is an int
+    expect(text).toMatch(/X.\0\0\0state}q.\(K\0}q.\(/s); // the key 0 is an int
     expect(text).toContain('X\x02\0\0\0lrG\x3f\xf0'); // 1.0, a float
     expect(text.replaceAll('\0', '')).toMatch(/eps\(G.{4,8}G.{4,8}t/s);
-    expect(pickle(encodeTorch(scheduler.stateDict()))).toMatch(/X\x08\0\0\0base_lrs]q.\(G\x3f\xf0/s);
+    expect(pickle(encodeTorch(scheduler.stateDict()))).toMatch(/X.\0\0\0base_lrs]q.\(G\?\xf0/s);
     const adamw = new AdamW([parameter]);
     adamw.step();
     expect(

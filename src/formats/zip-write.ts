@@ -203,7 +203,7 @@ export function joined(plan: ZipPlan): Uint8Array {
     bytes = new Uint8Array(plan.size);
   } catch {
     throw new RangeError(
-      `encodeTorch: an array of ${plan.size} bytes cannot be had here; write the file piece by piece, by writeTorch or saveTorch`,
+      `encodeTorch: an array of ${plan.size} bytes cannot be had here; write the file piece by piece, by saveTorch of tensorless/node`,
     );
   }
   let at = 0;

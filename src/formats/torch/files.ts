@@ -33,7 +33,7 @@ function readOptions(label: string, options: DecodeTorchOptions): boolean {
 /**
  * Reads a file that `torch.save` has written: all that `torch.load(weights_only=True)` reads, also the format from before
  * PyTorch 1.6. Dicts become objects (their keys text), lists, tuples, sets and `torch.Size` arrays, ints and floats numbers
- * (bigints beyond 2^53), bytes Uint8Arrays, dtypes and devices text, parameters and tensors {@link StateTensor}s with
+ * (bigints beyond 2^53), bytes Uint8Arrays, dtypes and devices text, parameters and tensors `StateTensor`s with
  * elements of their own, in row-major order whatever their strides.
  *
  * int8, int16 and int32 tensors become int64. Formats without an array here (uint16, float8, complex ...) keep their bytes,
