@@ -16,6 +16,6 @@ export {
   type WriteOptions,
   writeTrainingState,
 } from './checkpoints/training-stream.ts';
-export { type BlobLike, type ByteSource, blobSource, bytesSource } from './formats/byte-source.ts';
+export { type BlobLike, type BlobSlice, type ByteSource, blobSource, bytesSource } from './formats/byte-source.ts';
 export { CheckpointError } from './formats/error.ts';
 export type { ByteSink } from './formats/pieces.ts';

@@ -7,7 +7,7 @@
  *
  * @module
  */
-export { type BlobLike, type ByteSource, blobSource, bytesSource } from './formats/byte-source.ts';
+export { type BlobLike, type BlobSlice, type ByteSource, blobSource, bytesSource } from './formats/byte-source.ts';
 export { CheckpointError } from './formats/error.ts';
 export {
   decodeSafetensors,

@@ -3,11 +3,11 @@ import type { OptimizerStateDict, StateValue } from '../core/dtype.ts';
 import { replaceFile } from '../disk/atomic-file.ts';
 import { fileSource } from '../disk/file-source.ts';
 import { pathOf } from '../disk/paths.ts';
-import { decodeTorch, type EncodeTorchOptions, encodeTorch } from '../torch.ts';
+import { type EncodeTorchOptions, readTorch, writeTorch } from '../formats/torch/files.ts';
 import { named } from './run-file.ts';
 
 /**
- * Reads a file that `torch.save` has written, as `decodeTorch` does.
+ * Reads a file of any size that `torch.save` has written, as `decodeTorch` does, without holding the file.
  *
  * @param path - A path or file: URL.
  * @throws (rejects) CheckpointError with the path, as `decodeTorch`; the file system's error.
@@ -16,9 +16,7 @@ export async function loadTorch(path: string | URL): Promise<StateValue> {
   const absolute = pathOf('loadTorch', path);
   const source = await fileSource(absolute);
   try {
-    const bytes = new Uint8Array(source.size);
-    await source.read(0, bytes);
-    return decodeTorch(bytes);
+    return await readTorch(source);
   } catch (error) {
     throw named(absolute, error);
   } finally {
@@ -39,6 +37,7 @@ export async function saveTorch(
   options: EncodeTorchOptions = {},
 ): Promise<void> {
   const absolute = pathOf('saveTorch', path);
-  const bytes = encodeTorch(stateDict, options);
-  await replaceFile(absolute, async (sink) => void (await sink.write(bytes)));
+  await replaceFile(absolute, (sink) =>
+    writeTorch(stateDict, options, async (bytes) => void (await sink.write(bytes))),
+  );
 }

@@ -73,6 +73,7 @@ export class Packer {
       if (Number.isFinite(value) && !Object.is(value, -0)) return value;
       return this.#special('$number', Object.is(value, -0) ? '-0' : String(value));
     }
+    if (typeof value === 'bigint') return this.#special('$bigint', String(value));
     if (depth > DEEPEST) {
       const at = shortened(path, 80);
       throw new RangeError(`${this.#where}: ${at} is nested more than ${DEEPEST} deep, or contains itself`);
@@ -162,6 +163,7 @@ export function unpack(value: unknown, tensorOf: (name: string) => StateTensor |
   }
   const content = given[first];
   if (first === '$number' && NUMBERS.has(content)) return NUMBERS.get(content)!;
+  if (first === '$bigint' && typeof content === 'string' && /^-?\d{1,1000}$/.test(content)) return BigInt(content);
   if (first === '$tensor' && typeof content === 'string') {
     const tensor = tensorOf(content);
     if (tensor !== undefined) return tensor;

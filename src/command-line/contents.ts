@@ -7,7 +7,7 @@ import { type ByteSource, bytesSource } from '../formats/byte-source.ts';
 import { arrayOf, bytesOf, dtypeOf, elementBytes, LITTLE_ENDIAN, swapBytes } from '../formats/element-formats.ts';
 import { openHeader } from '../formats/safetensors-file.ts';
 import type { Entry } from '../formats/safetensors-header.ts';
-import { decodeTorch } from '../torch.ts';
+import { readTorch } from '../formats/torch/files.ts';
 
 /** A dict of a file. */
 export type Dict = { [key: string]: StateValue };
@@ -100,9 +100,7 @@ function torchParts(value: StateValue): Pick<Contents, 'what' | 'others'> & { pa
 }
 
 async function openTorch(file: FileSource): Promise<Contents> {
-  const bytes = new Uint8Array(file.size);
-  await file.read(0, bytes);
-  const value = decodeTorch(bytes);
+  const value = await readTorch(file);
   const { what, parts, others } = torchParts(value);
   const items: Item[] = [];
   collect(value, '', items);

@@ -5,13 +5,13 @@ import type { Stateful } from '../checkpoints/training-parts.ts';
 import { layOutRun, RunFile } from '../checkpoints/training-state.ts';
 import type { StateTensor, StateValue } from '../core/dtype.ts';
 import { isTensor } from '../core/state-dict.ts';
-import { replaceBytes, replaceFile } from '../disk/atomic-file.ts';
+import { replaceFile } from '../disk/atomic-file.ts';
 import { arrayOf, dtypeOf, elementBytes } from '../formats/element-formats.ts';
-import { type Reading, readPieces, writePieces } from '../formats/pieces.ts';
+import { type ByteSink, type Reading, readPieces, writePieces } from '../formats/pieces.ts';
 import { escaped } from '../formats/quote.ts';
 import { openHeader } from '../formats/safetensors-file.ts';
 import { type Entry, layOut } from '../formats/safetensors-header.ts';
-import { encodeTorch } from '../torch.ts';
+import { writeTorch } from '../formats/torch/files.ts';
 import { type Contents, type Dict, isDict, openContents } from './contents.ts';
 import { count, named, Progress, plural, UsageError } from './terminal.ts';
 
@@ -135,9 +135,15 @@ async function partOf(contents: Contents, kind: Kind): Promise<Dict> {
 async function write(dicts: Dicts, to: string): Promise<number> {
   if (extname(to) === '.pt') {
     const [dict] = Object.values(dicts);
-    const bytes = encodeTorch(dict!);
-    await replaceBytes(resolve(to), bytes);
-    return bytes.length;
+    let size = 0;
+    const write = async (sink: ByteSink): Promise<void> => {
+      await writeTorch(dict!, {}, async (bytes) => {
+        size += bytes.length;
+        await sink.write(bytes);
+      });
+    };
+    await replaceFile(resolve(to), write);
+    return size;
   }
   const layout = dicts.model
     ? layOut('convert', weightsOf(dicts.model), { format: 'pt' })

@@ -23,8 +23,20 @@ export interface StateTensor {
   data: NumericArray | BigInt64Array | Uint8Array;
 }
 
-/** Anything a state dict may hold. */
-export type StateValue = StateTensor | number | boolean | string | null | StateValue[] | { [key: string]: StateValue };
+/**
+ * Anything a state dict may hold. From `.pt` files also: a bigint for an int that a number cannot hold, a Uint8Array for
+ * bytes, arrays for tuples and sets.
+ */
+export type StateValue =
+  | StateTensor
+  | number
+  | bigint
+  | boolean
+  | string
+  | null
+  | Uint8Array
+  | StateValue[]
+  | { [key: string]: StateValue };
 
 /** The part of a saved group that every group has. */
 export interface SavedParams {

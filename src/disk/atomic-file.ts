@@ -38,13 +38,17 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
+/** What a system call takes at once. */
+const MOST_AT_ONCE = 2 ** 30;
+
 /** A sink that writes on at a file's end. */
 function sinkOf(file: FileHandle): ByteSink {
   let at = 0;
   return {
     async write(bytes) {
       for (let done = 0; done < bytes.length; ) {
-        const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at);
+        const length = Math.min(bytes.length - done, MOST_AT_ONCE);
+        const { bytesWritten } = await file.write(bytes, done, length, at);
         done += bytesWritten;
         at += bytesWritten;
       }

@@ -13,12 +13,18 @@ export interface ByteSource {
   read(offset: number, into: Uint8Array): Promise<void>;
 }
 
+/** A part of a {@link BlobLike}. */
+export interface BlobSlice {
+  /** Its bytes. */
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
+
 /** The part of a `Blob` that {@link blobSource} uses. */
 export interface BlobLike {
   /** Number of bytes. */
   readonly size: number;
   /** A part of it. */
-  slice(start?: number, end?: number): { arrayBuffer(): Promise<ArrayBuffer> };
+  slice(start?: number, end?: number): BlobSlice;
 }
 
 /** Refuses a range that is not within the source. @internal */
