@@ -1,10 +1,10 @@
 /**
- * A whole run in one file: parameters, optimizer, scheduler, accumulator and extras. Loading it gives the same run:
- * every later bit is the one of an uninterrupted run.
+ * A whole run in one file: parameters, optimizer, scheduler, accumulator and extras. Loading it
+ * gives the same run: every later bit is the one of an uninterrupted run.
  *
- * The file is a safetensors file, which Python's `safetensors` reads too. Parameters stand in it under their own names;
- * arrays of state under `optimizer/...` and `accumulator/...`; everything else as JSON under the metadata key
- * `tensorless`, numbers as exact doubles.
+ * The file is a safetensors file, which Python's `safetensors` reads too. Parameters stand in it
+ * under their own names; arrays of state under `optimizer/...` and `accumulator/...`; everything
+ * else as JSON under the metadata key `tensorless`, numbers as exact doubles.
  *
  * @module
  */

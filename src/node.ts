@@ -1,9 +1,9 @@
 /**
  * Checkpoints on disk, atomically and durably, of any size; for Node, Deno and Bun.
  *
- * A save writes a temporary file in the same folder, flushes it to the disk, and renames it over the old one; then it
- * flushes the folder. Whatever happens in between (a kill, a full disk, a power cut), the path holds the old state or
- * the new one, never a mix.
+ * A save writes a temporary file in the same folder, flushes it to the disk, and renames it over
+ * the old one; then it flushes the folder. Whatever happens in between (a kill, a full disk, a
+ * power cut), the path holds the old state or the new one, never a mix.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
  * safetensors: named arrays in one file, without code in it. The format is described at
- * https://github.com/huggingface/safetensors; files written here are read by Python's `safetensors` and the other way
- * round.
+ * https://github.com/huggingface/safetensors; files written here are read by Python's `safetensors`
+ * and the other way round.
  *
  * Layout: header length (u64, little-endian), header (JSON), then the arrays' bytes without holes.
  *

@@ -150,6 +150,11 @@ describe('names in the file', () => {
     expect(() => decodeTrainingState(encodeTrainingState({ optimizer }), { optimizer })).not.toThrow();
   });
 
+  it('integers beyond what a number holds stay what they are', () => {
+    const extra = { big: 2n ** 80n, small: -5n };
+    expect(decodeTrainingState(encodeTrainingState({ extra }), {})).toEqual(extra);
+  });
+
   it('a hole or undefined in a list is refused, not made null', () => {
     // biome-ignore lint/suspicious/noSparseArray: this is what is tried
     expect(() => encodeTrainingState({ extra: { list: [1, , 3] } })).toThrow('extra/list/1 must be null, a boolean');

@@ -1,4 +1,7 @@
-/** Weights in a folder as Hugging Face's libraries keep them: one safetensors file, or shards with an index. */
+/**
+ * Weights in a folder as Hugging Face's libraries keep them: one safetensors file, or shards with
+ * an index.
+ */
 import { join } from 'node:path';
 import type { StateTensor } from '../core/dtype.ts';
 import type { Parameter } from '../core/parameter.ts';
@@ -37,14 +40,15 @@ export interface LoadWeightsOptions {
 }
 
 /**
- * Reads a model's weights into parameters, by name; all or none. Floats of another format are converted, rounding to
- * nearest, as PyTorch does.
+ * Reads a model's weights into parameters, by name; all or none. Floats of another format are
+ * converted, rounding to nearest, as PyTorch does.
  *
- * @param folder - With `model.safetensors`, or shards and `model.safetensors.index.json`; or the path of one
- * safetensors file. A path or file: URL.
+ * @param folder - With `model.safetensors`, or shards and `model.safetensors.index.json`; or the
+ * path of one safetensors file. A path or file: URL.
  * @param parameters - Each with a name of its own.
- * @throws (rejects) CheckpointError, with nothing changed, when names are missing or unexpected (unless `strict` is
- * false), a shape or format does not fit, or a file is damaged; the file system's error.
+ * @throws (rejects) CheckpointError, with nothing changed, when names are missing or unexpected
+ * (unless `strict` is false), a shape or format does not fit, or a file is damaged; the file
+ * system's error.
  */
 export async function loadWeights(
   folder: string | URL,
@@ -223,7 +227,8 @@ export interface SavedWeights {
 }
 
 /**
- * Writes weights as transformers' save_pretrained does: one file, or shards of at most so many bytes with an index.
+ * Writes weights as transformers' save_pretrained does: one file, or shards of at most so many
+ * bytes with an index.
  *
  * @param most - Bytes of a shard; a single larger weight has a shard of its own.
  */

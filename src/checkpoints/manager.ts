@@ -58,8 +58,8 @@ type Found =
   | { kind: 'damaged' | 'foreign'; step: number; path: string };
 
 /**
- * A folder of checkpoints, `step-<n>.safetensors`. Old ones are removed only after the new one is safely on disk; files
- * that this class has not written are never touched, nor are damaged ones.
+ * A folder of checkpoints, `step-<n>.safetensors`. Old ones are removed only after the new one is
+ * safely on disk; files that this class has not written are never touched, nor are damaged ones.
  *
  * @example
  * ```ts
@@ -110,14 +110,14 @@ export class CheckpointManager {
   }
 
   /**
-   * Saves the parts, as they are at the call, and removes checkpoints that are no longer to be kept. A checkpoint of the
-   * same step is replaced.
+   * Saves the parts, as they are at the call, and removes checkpoints that are no longer to be
+   * kept. A checkpoint of the same step is replaced.
    *
    * @param step - An integer, at least 0.
    * @param options - `metric`: what `keepBest` and `loadBest` go by; NaN is refused.
    * @returns The file's path.
-   * @throws (rejects) As `saveTrainingState`; nothing is removed then. CheckpointError when a file of that name is no
-   * checkpoint of this class.
+   * @throws (rejects) As `saveTrainingState`; nothing is removed then. CheckpointError when a file
+   * of that name is no checkpoint of this class.
    */
   async save(step: number, parts: TrainingParts, options: { metric?: number } = {}): Promise<string> {
     const where = 'CheckpointManager.save';
@@ -153,14 +153,17 @@ export class CheckpointManager {
    * Loads the checkpoint with the highest step that is whole.
    *
    * @returns Null when the folder has none.
-   * @throws (rejects) CheckpointError when there are only damaged ones, with their names, or when the one that is whole
-   * does not fit the parts; nothing has changed then.
+   * @throws (rejects) CheckpointError when there are only damaged ones, with their names, or when
+   * the one that is whole does not fit the parts; nothing has changed then.
    */
   loadLatest(parts: TrainingParts): Promise<LoadedCheckpoint | null> {
     return this.#load(parts, (found) => found.sort((a, b) => b.step - a.step));
   }
 
-  /** Loads the checkpoint with the best metric that is whole; as {@link CheckpointManager.loadLatest} otherwise. */
+  /**
+   * Loads the checkpoint with the best metric that is whole; as {@link
+   * CheckpointManager.loadLatest} otherwise.
+   */
   loadBest(parts: TrainingParts): Promise<LoadedCheckpoint | null> {
     return this.#load(parts, (found) =>
       this.#byMetric(found.filter((one) => one.kind !== 'whole' || one.metric !== null)),
@@ -193,7 +196,9 @@ export class CheckpointManager {
     return found;
   }
 
-  /** Best first, of two equal ones the newer; damaged ones, whose metric nobody knows, before all. */
+  /**
+   * Best first, of two equal ones the newer; damaged ones, whose metric nobody knows, before all.
+   */
   #byMetric(found: Found[]): Found[] {
     const sign = this.#mode === 'min' ? 1 : -1;
     const worth = (one: Found): number => (one.kind === 'whole' ? sign * one.metric! : Number.NEGATIVE_INFINITY);
@@ -235,7 +240,10 @@ export class CheckpointManager {
     throw new CheckpointError(`${shownPath(this.#folder)}: every checkpoint is damaged: ${shown}`);
   }
 
-  /** Removes what is not to be kept. Only whole checkpoints of this class count, and only they are removed. */
+  /**
+   * Removes what is not to be kept. Only whole checkpoints of this class count, and only they are
+   * removed.
+   */
   async #prune(): Promise<void> {
     const wholes = (await this.#wholes()).filter(({ own }) => own);
     const keep = new Set([this.#own]);

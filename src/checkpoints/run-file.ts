@@ -9,18 +9,19 @@ import { layOutRun } from './training-state.ts';
 import { flag, type ReadOptions, readRun, type WriteOptions } from './training-stream.ts';
 
 /**
- * Saves the parts of a run at a path, piece by piece: the state of the call, also when several saves to one path are
- * under way, which are done in the order of the calls.
+ * Saves the parts of a run at a path, piece by piece: the state of the call, also when several
+ * saves to one path are under way, which are done in the order of the calls.
  *
- * A symbolic link stays and the file that it leads to is replaced; permissions and, where the process may give files
- * away, the owner are kept. What killed saves to this path have left is removed.
+ * A symbolic link stays and the file that it leads to is replaced; permissions and, where the
+ * process may give files away, the owner are kept. What killed saves to this path have left is
+ * removed.
  *
  * @param path - A path, seen from the folder that the process is in at the call, or a file: URL.
- * @throws (rejects) The file system's error (such as ENOSPC, EACCES): the old file is as it was, and no other is left
- * behind. One exception: when the folder cannot be flushed at the very end, the new file is in place, and the error says
- * so; a power cut may then bring the old one back.
- * @throws (rejects) TypeError or RangeError as `encodeTrainingState`; Error with code EISDIR or EINVAL for a folder, FIFO
- * or device.
+ * @throws (rejects) The file system's error (such as ENOSPC, EACCES): the old file is as it was,
+ * and no other is left behind. One exception: when the folder cannot be flushed at the very end,
+ * the new file is in place, and the error says so; a power cut may then bring the old one back.
+ * @throws (rejects) TypeError or RangeError as `encodeTrainingState`; Error with code EISDIR or
+ * EINVAL for a folder, FIFO or device.
  */
 export async function saveTrainingState(
   path: string | URL,
@@ -37,8 +38,9 @@ export async function saveTrainingState(
  * Restores the given parts from a path; all or nothing, unless `inPlace` is true.
  *
  * @returns The extras that were saved.
- * @throws (rejects) CheckpointError when the file does not fit, with the path; nothing has changed then. The file system's
- * error (such as ENOENT) when it cannot be read; with `inPlace`, an error that comes half-way says that the run is torn.
+ * @throws (rejects) CheckpointError when the file does not fit, with the path; nothing has changed
+ * then. The file system's error (such as ENOENT) when it cannot be read; with `inPlace`, an error
+ * that comes half-way says that the run is torn.
  */
 export async function loadTrainingState<Extra = unknown>(
   path: string | URL,

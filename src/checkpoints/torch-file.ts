@@ -7,7 +7,8 @@ import { type EncodeTorchOptions, readTorch, writeTorch } from '../formats/torch
 import { named } from './run-file.ts';
 
 /**
- * Reads a file of any size that `torch.save` has written, as `decodeTorch` does, without holding the file.
+ * Reads a file of any size that `torch.save` has written, as `decodeTorch` does, without holding
+ * the file.
  *
  * @param path - A path or file: URL.
  * @throws (rejects) CheckpointError with the path, as `decodeTorch`; the file system's error.
@@ -25,8 +26,8 @@ export async function loadTorch(path: string | URL): Promise<StateValue> {
 }
 
 /**
- * Writes a state dict as `torch.save` would, atomically and durably as `saveTrainingState` does. The arrays are written
- * as they are: leave them alone until the promise settles.
+ * Writes a state dict as `torch.save` would, atomically and durably as `saveTrainingState` does.
+ * The arrays are written as they are: leave them alone until the promise settles.
  *
  * @param path - A path or file: URL.
  * @throws (rejects) As `encodeTorch`; the file system's error: the old file is as it was.

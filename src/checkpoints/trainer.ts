@@ -1,4 +1,7 @@
-/** Checkpoint folders of transformers' Trainer: weights, optimizer.pt, scheduler.pt, trainer_state.json. */
+/**
+ * Checkpoint folders of transformers' Trainer: weights, optimizer.pt, scheduler.pt,
+ * trainer_state.json.
+ */
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -28,7 +31,10 @@ export interface SaveTrainerCheckpointOptions {
   globalStep: number;
   /** Weights are split into files of at most so many bytes. Default 50 GB, as transformers. */
   maxShardBytes?: number;
-  /** What trainer_state.json is to hold; its `global_step` is set, and what Trainer needs and it lacks is added. */
+  /**
+   * What trainer_state.json is to hold; its `global_step` is set, and what Trainer needs and it
+   * lacks is added.
+   */
   trainerState?: object;
 }
 
@@ -46,14 +52,14 @@ function trainerParts(where: string, parts: TrainingParts): CheckedParts {
 }
 
 /**
- * Loads a checkpoint folder of transformers' Trainer; all or nothing. Weights go by name (all of the model's are
- * needed); the optimizer's state goes by position in Trainer's order (`weightDecayGroups` makes its two groups), or by
- * name where the file has names.
+ * Loads a checkpoint folder of transformers' Trainer; all or nothing. Weights go by name (all of
+ * the model's are needed); the optimizer's state goes by position in Trainer's order
+ * (`weightDecayGroups` makes its two groups), or by name where the file has names.
  *
  * @param folder - Such as `checkpoint-500`; a path or file: URL.
  * @param parts - `parameters`, `optimizer`, `scheduler`; each may be left out.
- * @throws (rejects) CheckpointError, with nothing changed, when something does not fit or is damaged; the file system's
- * error.
+ * @throws (rejects) CheckpointError, with nothing changed, when something does not fit or is
+ * damaged; the file system's error.
  */
 export async function loadTrainerCheckpoint(
   folder: string | URL,
@@ -151,14 +157,16 @@ function checkOptions(where: string, options: SaveTrainerCheckpointOptions): num
 }
 
 /**
- * Writes a checkpoint folder that transformers' Trainer resumes from (`resume_from_checkpoint`): model.safetensors or
- * shards, optimizer.pt, scheduler.pt, trainer_state.json. The parts are taken as they are at the call.
+ * Writes a checkpoint folder that transformers' Trainer resumes from (`resume_from_checkpoint`):
+ * model.safetensors or shards, optimizer.pt, scheduler.pt, trainer_state.json. The parts are taken
+ * as they are at the call.
  *
- * A folder that does not exist appears whole or not at all. In one that does, each file is replaced atomically,
- * trainer_state.json last; other files stay.
+ * A folder that does not exist appears whole or not at all. In one that does, each file is replaced
+ * atomically, trainer_state.json last; other files stay.
  *
  * @param folder - Such as `checkpoint-500`, the name that Trainer looks for; a path or file: URL.
- * @throws (rejects) TypeError or RangeError when parts or options are wrong; the file system's error.
+ * @throws (rejects) TypeError or RangeError when parts or options are wrong; the file system's
+ * error.
  */
 export async function saveTrainerCheckpoint(
   folder: string | URL,

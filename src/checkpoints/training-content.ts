@@ -1,6 +1,7 @@
 /**
- * The description in a training state: everything that is not an array, as JSON. Arrays stand in the file under a name
- * that says where they stood; what JSON cannot say is an object with one key that begins with `$`.
+ * The description in a training state: everything that is not an array, as JSON. Arrays stand in
+ * the file under a name that says where they stood; what JSON cannot say is an object with one key
+ * that begins with `$`.
  */
 import type { StateTensor, StateValue } from '../core/dtype.ts';
 import { isTensor } from '../core/state-dict.ts';
@@ -39,7 +40,8 @@ export class Packer {
 
   /** The JSON-able form of a part of the run. */
   pack(value: unknown, part: string): unknown {
-    // A name of its own also for an array that is the whole of a part: a parameter may be called as the part is.
+    // A name of its own also for an array that is the whole of a part: a parameter may be called as
+    // the part is.
     if (isTensor(value)) return this.#tensor(value, `${part}/`);
     return this.#pack(value, part, 0);
   }
@@ -90,7 +92,8 @@ export class Packer {
       return this.#object(value, path, depth);
     const repair = ArrayBuffer.isView(value) ? '; give arrays as [...array]' : '';
     throw new TypeError(
-      `${this.#where}: ${shortened(path, 80)} must be null, a boolean, number, string, array or plain object, got ${brief(value)}${repair}`,
+      `${this.#where}: ${shortened(path, 80)} must be null, a boolean, number, string, array or plain object, ` +
+        `got ${brief(value)}${repair}`,
     );
   }
 
@@ -140,7 +143,8 @@ const NUMBERS: ReadonlyMap<unknown, number> = new Map([
 ]);
 
 /**
- * The value that was packed. Lists and objects are changed in place, so that a description is in memory once.
+ * The value that was packed. Lists and objects are changed in place, so that a description is in
+ * memory once.
  *
  * @param tensorOf - The array of a name; undefined where the file has none.
  */
@@ -197,7 +201,8 @@ export function readContent(metadata: Record<string, string>, fileSize: number):
   const { format, parameters, names } = content as Content;
   if (format !== FORMAT) {
     throw new CheckpointError(
-      `checkpoint: it has format version ${brief(format)}, this library reads version ${FORMAT}; use the tensorless that wrote it`,
+      `checkpoint: it has format version ${brief(format)}, this library reads version ${FORMAT}; ` +
+        'use the tensorless that wrote it',
     );
   }
   const isNames = (list: unknown): boolean => Array.isArray(list) && list.every((name) => typeof name === 'string');

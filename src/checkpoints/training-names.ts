@@ -1,4 +1,6 @@
-/** State by name: a saved state in the order of the live parameters, whatever order it was saved in. */
+/**
+ * State by name: a saved state in the order of the live parameters, whatever order it was saved in.
+ */
 import type { StateValue } from '../core/dtype.ts';
 import { isTensor } from '../core/state-dict.ts';
 import { CheckpointError } from '../formats/error.ts';
@@ -13,8 +15,8 @@ function dictOf(value: StateValue | undefined): Dict | null {
 }
 
 /**
- * The state of an optimizer or accumulator with its parts in the live order, where both sides have names; else, and
- * where it is not of the form that this knows, as it is: by position.
+ * The state of an optimizer or accumulator with its parts in the live order, where both sides have
+ * names; else, and where it is not of the form that this knows, as it is: by position.
  *
  * @param listed - The names that the file lists beside the state.
  * @throws CheckpointError that names what is on one side only.
@@ -37,7 +39,8 @@ export function byName(
   const difference = differenceOf(saved, live);
   if (difference !== null) {
     throw new CheckpointError(
-      `checkpoint: the ${key} does not fit: its parameters have other names: ${difference}; rename them, or load another file`,
+      `checkpoint: the ${key} does not fit: its parameters have other names: ${difference}; ` +
+        'rename them, or load another file',
     );
   }
   const at = new Map(saved.map((name, i) => [name, i]));
@@ -52,7 +55,10 @@ function sums(dict: Dict, order: readonly number[]): StateValue {
   return { ...dict, gradients: order.map((i) => gradients[i]!) };
 }
 
-/** An optimizer's state numbered as the live parameters are; the groups' options stay where they stand. */
+/**
+ * An optimizer's state numbered as the live parameters are; the groups' options stay where they
+ * stand.
+ */
 function ordered(
   dict: Dict,
   groups: readonly (Dict | null)[] | null,

@@ -3,7 +3,10 @@ import type { StateValue } from '../core/dtype.ts';
 import { Parameter } from '../core/parameter.ts';
 import { brief, hasHalfPair, quoted, some } from '../formats/quote.ts';
 
-/** What an optimizer, a scheduler and an accumulator have in common: a state that can be saved and put in place. */
+/**
+ * What an optimizer, a scheduler and an accumulator have in common: a state that can be saved and
+ * put in place.
+ */
 export interface Stateful {
   /** The state as plain data. */
   stateDict(): unknown;
@@ -32,7 +35,10 @@ export interface TrainingParts {
   scheduler?: Stateful;
   /** The gradient accumulator, also in the middle of a round. */
   accumulator?: Stateful;
-  /** Anything that JSON can hold: epoch, data position, seed. NaN, infinities, -0 and arrays of state are kept too. */
+  /**
+   * Anything that JSON can hold: epoch, data position, seed. NaN, infinities, -0 and arrays of
+   * state are kept too.
+   */
   extra?: unknown;
 }
 
@@ -106,7 +112,10 @@ export function namedParameters(where: string, given: Iterable<Parameter>): Para
   return parameters;
 }
 
-/** The parameters that a part's state is about, in the order of its state dict; null when it does not tell. */
+/**
+ * The parameters that a part's state is about, in the order of its state dict; null when it does
+ * not tell.
+ */
 export function parametersOf(part: OwnStateful): readonly Parameter[] | null {
   const { paramGroups } = part;
   const listed = Array.isArray(paramGroups) ? paramGroups.flatMap((group) => group.params) : part.parameters;
@@ -125,7 +134,10 @@ export function usableNames(names: readonly unknown[] | undefined): string[] | n
   return new Set(names).size === names.length ? (names as string[]) : null;
 }
 
-/** What is on one side only, in a few words: `"a", "b" and 3 more are only in the file, "c" only here`. */
+/**
+ * What is on one side only, in a few words: `"a", "b" and 3 more are only in the file, "c" only
+ * here`.
+ */
 export function differenceOf(saved: readonly string[], live: readonly string[]): string | null {
   const here = new Set(live);
   const there = new Set(saved);

@@ -20,7 +20,8 @@ import {
 /**
  * The file of a run, laid out.
  *
- * @param copied - Whether the arrays are copied, so that the run may go on; else they are the live ones.
+ * @param copied - Whether the arrays are copied, so that the run may go on; else they are the live
+ * ones.
  * @param beside - Metadata that stands beside the description.
  */
 export function layOutRun(
@@ -63,9 +64,10 @@ export function copyOf(data: NumericArray): NumericArray {
 /**
  * Writes the parts of a run into one safetensors file. The arrays are copied once, into the file.
  *
- * @returns The file's bytes; `tensorless/node` has a function that puts them on disk safely, piece by piece.
- * @throws TypeError or RangeError when a parameter has no name or one that is taken, or extra holds something that JSON
- * cannot.
+ * @returns The file's bytes; `tensorless/node` has a function that puts them on disk safely, piece
+ * by piece.
+ * @throws TypeError or RangeError when a parameter has no name or one that is taken, or extra holds
+ * something that JSON cannot.
  */
 export function encodeTrainingState(parts: TrainingParts): Uint8Array {
   return joined(layOutRun('encodeTrainingState', parts, false));
@@ -95,7 +97,8 @@ export class RunFile {
     const saved = dtypeOf(entry.format, entry.shape);
     if (saved.dtype !== dtype || saved.shape.length !== shape.length || saved.shape.some((n, i) => n !== shape[i])) {
       throw new CheckpointError(
-        `${at} is ${dtype} of shape ${brackets(shape)} here, but ${saved.dtype} of shape ${brackets(saved.shape)} in the file`,
+        `${at} is ${dtype} of shape ${brackets(shape)} here, ` +
+          `but ${saved.dtype} of shape ${brackets(saved.shape)} in the file`,
       );
     }
     if (data.byteLength !== entry.end - entry.begin) {
@@ -157,14 +160,14 @@ export function prepared(key: StatefulKey, part: OwnStateful, state: StateValue,
 }
 
 /**
- * Restores the given parts in place; a subset of the file's will do. The whole file is checked against all of them
- * before the first value changes.
+ * Restores the given parts in place; a subset of the file's will do. The whole file is checked
+ * against all of them before the first value changes.
  *
  * Weights go by name. Moments and sums go by name where file and run have names, else by position.
  *
  * @returns The extras that were saved; undefined when there were none.
- * @throws CheckpointError that says what does not fit (a damaged file, another model's or another optimizer's state);
- * nothing has changed then.
+ * @throws CheckpointError that says what does not fit (a damaged file, another model's or another
+ * optimizer's state); nothing has changed then.
  * @throws TypeError or RangeError when parts itself is wrong.
  */
 export function decodeTrainingState(bytes: Uint8Array, parts: TrainingParts): unknown {

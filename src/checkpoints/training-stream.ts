@@ -14,8 +14,8 @@ import { layOutRun, prepared, RunFile } from './training-state.ts';
 /** Options of {@link writeTrainingState}. */
 export interface WriteOptions {
   /**
-   * true (default): the state is copied at the call, training may go on at once. false: written from the live arrays
-   * without a copy; leave them alone until the promise settles.
+   * true (default): the state is copied at the call, training may go on at once. false: written
+   * from the live arrays without a copy; leave them alone until the promise settles.
    */
   snapshot?: boolean;
 }
@@ -23,8 +23,9 @@ export interface WriteOptions {
 /** Options of {@link readTrainingState}. */
 export interface ReadOptions {
   /**
-   * false (default): all or nothing, with one copy of what is read in memory. true: everything is checked, then the
-   * bytes are read into the live arrays; a source that fails half-way leaves a torn run, and the error says so.
+   * false (default): all or nothing, with one copy of what is read in memory. true: everything is
+   * checked, then the bytes are read into the live arrays; a source that fails half-way leaves a
+   * torn run, and the error says so.
    */
   inPlace?: boolean;
 }
@@ -40,10 +41,11 @@ export function flag(where: string, options: object, name: string, otherwise: bo
 }
 
 /**
- * Writes the parts of a run piece by piece, for files of any size wherever they are kept: the bytes are those of
- * `encodeTrainingState`.
+ * Writes the parts of a run piece by piece, for files of any size wherever they are kept: the bytes
+ * are those of `encodeTrainingState`.
  *
- * @param sink - For example a `FileSystemWritableFileStream`, or `{ write }` of your own. Close it yourself.
+ * @param sink - For example a `FileSystemWritableFileStream`, or `{ write }` of your own. Close it
+ * yourself.
  * @throws (rejects) As `encodeTrainingState`, or the sink's error.
  */
 export async function writeTrainingState(
@@ -57,12 +59,13 @@ export async function writeTrainingState(
 }
 
 /**
- * Restores the given parts from a source of any size, as `decodeTrainingState` does from bytes in memory.
+ * Restores the given parts from a source of any size, as `decodeTrainingState` does from bytes in
+ * memory.
  *
  * @param source - For example `blobSource(file)`.
  * @returns The extras that were saved; undefined when there were none.
- * @throws (rejects) CheckpointError that says what does not fit, or the source's error; nothing has changed then, except
- * with `inPlace`, where the error says so.
+ * @throws (rejects) CheckpointError that says what does not fit, or the source's error; nothing has
+ * changed then, except with `inPlace`, where the error says so.
  */
 export async function readTrainingState<Extra = unknown>(
   source: ByteSource,
@@ -134,7 +137,10 @@ async function readStaged(source: ByteSource, file: RunFile, start: number, part
   return extra;
 }
 
-/** Tensors up to so many bytes are read beside the run in any case: steps that are tensors of one element. */
+/**
+ * Tensors up to so many bytes are read beside the run in any case: steps that are tensors of one
+ * element.
+ */
 const FEW = 4096;
 
 /** Everything is checked and made room for; then the bytes go where they belong. */
@@ -174,14 +180,18 @@ async function readLive(source: ByteSource, file: RunFile, start: number, parts:
     await readPieces(source, live.readings);
   } catch (cause) {
     throw new CheckpointError(
-      `the run is torn, part of it is the file's and part is not: load a whole file before it goes on. ${(cause as Error).message}`,
+      "the run is torn, part of it is the file's and part is not: load a whole file before it goes on. " +
+        (cause as Error).message,
       { cause },
     );
   }
   return extra;
 }
 
-/** Where the library's own states have arrays; what stands elsewhere may be kept under another key when it is live. */
+/**
+ * Where the library's own states have arrays; what stands elsewhere may be kept under another key
+ * when it is live.
+ */
 const OWN_PLACE = /^\/(state\/\d+\/(exp_avg|exp_avg_sq|exp_avg_sq_row|exp_avg_sq_col|max_exp_avg_sq)|gradients\/\d+)$/;
 
 /** Gives the stand-ins that do not stand at such a place memory of their own. */
@@ -198,7 +208,10 @@ function fillOthers(value: unknown, path: string, late: Map<StateTensor, Entry>,
   }
 }
 
-/** Whether a state's groups list their parameters by the numbers that the live state has; true where there are none. */
+/**
+ * Whether a state's groups list their parameters by the numbers that the live state has; true where
+ * there are none.
+ */
 function isNumbered(state: object): boolean {
   const { param_groups: groups } = state as { param_groups?: unknown };
   if (!Array.isArray(groups)) return true;
@@ -206,7 +219,10 @@ function isNumbered(state: object): boolean {
   return ids.every((id, i) => id === i);
 }
 
-/** Finds the live array of every tensor that is still to be read: it stands at the same place of the live state. */
+/**
+ * Finds the live array of every tensor that is still to be read: it stands at the same place of the
+ * live state.
+ */
 function collect(saved: unknown, live: unknown, late: ReadonlyMap<StateTensor, Entry>, staging: Staging): void {
   if (typeof saved !== 'object' || saved === null) return;
   if (!isTensor(saved)) {

@@ -32,7 +32,10 @@ export interface Contents {
   readonly size: number;
   readonly items: readonly Item[];
   readonly metadata: Record<string, string>;
-  /** State dicts that are in it; their arrays of more than a few elements stand for themselves and are not read. */
+  /**
+   * State dicts that are in it; their arrays of more than a few elements stand for themselves and
+   * are not read.
+   */
   readonly optimizer?: Dict;
   readonly scheduler?: Dict;
   readonly accumulator?: Dict;
@@ -134,7 +137,10 @@ async function readItem({ dtype, shape, bytes, source, offset }: Item): Promise<
   return { dtype, shape: [...shape], data: arrayOf(format, data) };
 }
 
-/** Arrays up to so many bytes are read with a description: steps and learning rates that are tensors. */
+/**
+ * Arrays up to so many bytes are read with a description: steps and learning rates that are
+ * tensors.
+ */
 const FEW = 64;
 
 async function openSafe(file: FileSource): Promise<Contents> {
@@ -172,7 +178,10 @@ async function openSafe(file: FileSource): Promise<Contents> {
   };
 }
 
-/** Opens a file, told by its contents; of a safetensors file only the header is read. Close `file` afterwards. */
+/**
+ * Opens a file, told by its contents; of a safetensors file only the header is read. Close `file`
+ * afterwards.
+ */
 export async function openContents(path: string): Promise<Contents> {
   const file = await fileSource(path);
   try {
@@ -189,7 +198,9 @@ export async function openContents(path: string): Promise<Contents> {
   }
 }
 
-/** The numbers and words of a file's states by their place, for looking at them and comparing them. */
+/**
+ * The numbers and words of a file's states by their place, for looking at them and comparing them.
+ */
 export function scalarsOf({ optimizer, scheduler, accumulator, others }: Contents): Map<string, string> {
   const found = new Map<string, string>();
   const walk = (value: StateValue, path: string): void => {

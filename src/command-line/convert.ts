@@ -78,7 +78,8 @@ function chosen(contents: Contents, from: string, ending: string, only: Kind | u
     throw new UsageError(`${file} is a safetensors file already; --only takes a part of it out`);
   if (all.length === 0) throw new UsageError(`${file} holds no state dict of an optimizer, a scheduler or a model`);
   if (only !== undefined) return [only];
-  // A .pt file holds one dict; a training state holds an optimizer and a scheduler, weights are a file of their own.
+  // A .pt file holds one dict; a training state holds an optimizer and a scheduler, weights are a
+  // file of their own.
   const wanted = all.filter((kind) => kind !== 'model');
   const fits = wanted.length > 0 ? (ending === '.pt' ? wanted.slice(0, 1) : wanted) : all;
   const lost = leftOut(contents, fits);

@@ -109,16 +109,18 @@ function asJson(path: string, contents: Contents, items: readonly Item[], stats:
   });
   const groups = groupsOf(contents);
   const whole = { file: path, format, what, bytes: size, ...summary(contents), groups, metadata, tensors };
-  return `${JSON.stringify(whole, (_, value) => (typeof value === 'bigint' ? String(value) : (value as unknown)), 2)}\n`;
+  const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value);
+  return `${JSON.stringify(whole, plain, 2)}\n`;
 }
 
 function asText(path: string, contents: Contents, items: readonly Item[], stats: (Stats | null)[] | null): string {
   const { step, learningRates } = summary(contents);
   const bytes = items.reduce((sum, item) => sum + item.bytes, 0);
   const left = contents.items.length - items.length;
+  const others = left > 0 ? ` (${count(left)} others not shown)` : '';
   const lines = [
     `${escaped(path)}: ${contents.format}, ${contents.what}`,
-    `  ${count(contents.size)} bytes, ${plural(items.length, 'tensor')} with ${count(bytes)} bytes${left > 0 ? ` (${count(left)} others not shown)` : ''}`,
+    `  ${count(contents.size)} bytes, ${plural(items.length, 'tensor')} with ${count(bytes)} bytes${others}`,
   ];
   if (step !== null) lines.push(`  step ${step}`);
   if (learningRates !== null) {

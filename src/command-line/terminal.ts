@@ -38,8 +38,8 @@ export function table(titles: readonly string[], rows: readonly (readonly string
     const others = widths.slice(1).reduce((sum, width) => sum + width + 2, 2);
     widths[0] = Math.min(widths[0]!, Math.max(12, (process.stdout.columns ?? 80) - others - 1));
   }
-  const line = (cells: readonly string[]): string =>
-    `  ${cells.map((cell, i) => (i < left ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join('  ')}`.trimEnd();
+  const padded = (cell: string, i: number): string => (i < left ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!));
+  const line = (cells: readonly string[]): string => `  ${cells.map(padded).join('  ')}`.trimEnd();
   const first = (name: string): string => shortened(name, widths[0]!);
   return [line(titles), ...rows.map((row, i) => line([first(names[i]!), ...row.slice(1)]))];
 }

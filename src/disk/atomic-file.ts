@@ -1,6 +1,6 @@
 /**
- * Files that are replaced atomically and durably. A temporary file beside the old one is written, flushed to the disk
- * and renamed over it; then the folder is flushed.
+ * Files that are replaced atomically and durably. A temporary file beside the old one is written,
+ * flushed to the disk and renamed over it; then the folder is flushed.
  */
 import { chmod, chown, type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -19,8 +19,8 @@ export function busyFiles(): ReadonlySet<string> {
 }
 
 /**
- * Flushes a folder's entries. Where the system does not let a folder be opened or flushed for that (Windows), the
- * rename has to do.
+ * Flushes a folder's entries. Where the system does not let a folder be opened or flushed for that
+ * (Windows), the rename has to do.
  */
 export async function syncFolder(path: string): Promise<void> {
   let folder: FileHandle;
@@ -57,8 +57,8 @@ function sinkOf(file: FileHandle): ByteSink {
 }
 
 /**
- * Gives a new file what the one that it replaces had: permissions always, the owner and group where the process may
- * give files away.
+ * Gives a new file what the one that it replaces had: permissions always, the owner and group where
+ * the process may give files away.
  */
 async function keepRights(temporary: string, target: string): Promise<void> {
   const old = statsAt(target);
@@ -103,7 +103,8 @@ async function writeNew(target: string, produce: (sink: ByteSink) => Promise<voi
     const { code } = cause as NodeJS.ErrnoException;
     throw Object.assign(
       new Error(
-        `${shownPath(target)}: the new file is in place, but its folder could not be flushed (${code}): a power cut may bring the old one back; save again`,
+        `${shownPath(target)}: the new file is in place, but its folder could not be flushed (${code}): ` +
+          'a power cut may bring the old one back; save again',
         { cause },
       ),
       { code },
@@ -112,10 +113,11 @@ async function writeNew(target: string, produce: (sink: ByteSink) => Promise<voi
 }
 
 /**
- * Replaces the file at a path, or makes it; several calls for one path are done in their order. A symbolic link stays,
- * the file that it leads to is replaced.
+ * Replaces the file at a path, or makes it; several calls for one path are done in their order. A
+ * symbolic link stays, the file that it leads to is replaced.
  *
- * When it rejects, the old file is as it was; except when the folder's flush fails, which the error says.
+ * When it rejects, the old file is as it was; except when the folder's flush fails, which the error
+ * says.
  *
  * @param path - Absolute.
  * @param produce - Writes the contents.

@@ -18,7 +18,8 @@ const LANES = 4;
  * Opens a file of any size as a source of bytes.
  *
  * @param path - A path or file: URL.
- * @throws (rejects) The file system's error (such as ENOENT); one with code EISDIR or EINVAL for a folder, FIFO or device.
+ * @throws (rejects) The file system's error (such as ENOENT); one with code EISDIR or EINVAL for a
+ * folder, FIFO or device.
  */
 export async function fileSource(path: string | URL): Promise<FileSource> {
   const absolute = pathOf('fileSource', path);

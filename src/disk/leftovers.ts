@@ -1,4 +1,7 @@
-/** Temporary files: names that tell whose they are, and the removal of those whose writer was killed. */
+/**
+ * Temporary files: names that tell whose they are, and the removal of those whose writer was
+ * killed.
+ */
 import { createHash, randomBytes } from 'node:crypto';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -6,9 +9,15 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { threadId } from 'node:worker_threads';
 
-/** Characters of a file's own name in a temporary one; what no file system allows would be more than 255 bytes. */
+/**
+ * Characters of a file's own name in a temporary one; what no file system allows would be more than
+ * 255 bytes.
+ */
 const MOST_BYTES = 120;
-/** A writer that cannot be asked (of another machine, another thread) is taken for dead after so long without a write. */
+/**
+ * A writer that cannot be asked (of another machine, another thread) is taken for dead after so
+ * long without a write.
+ */
 const STALE = 3600_000;
 
 const FORM = /^\.(.*)\.([0-9a-f]{8})\.([0-9a-f]{6})-(\d+)-(\d+)-[0-9a-f]{12}\.tmp$/s;

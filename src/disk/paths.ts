@@ -30,7 +30,10 @@ export function statsAt(path: string): Stats | null {
   return statSync(path, { throwIfNoEntry: false }) ?? null;
 }
 
-/** Refuses what is no ordinary file, before it is opened: to open a FIFO would wait for its other end. */
+/**
+ * Refuses what is no ordinary file, before it is opened: to open a FIFO would wait for its other
+ * end.
+ */
 export function refuseOthers(path: string, stats: Stats): void {
   if (stats.isFile()) return;
   const kind = stats.isDirectory() ? 'a folder' : stats.isFIFO() ? 'a FIFO' : 'a device or socket';
@@ -39,7 +42,8 @@ export function refuseOthers(path: string, stats: Stats): void {
 }
 
 /**
- * The file that a save to a path replaces: at the end of symbolic links, also where that file does not exist yet.
+ * The file that a save to a path replaces: at the end of symbolic links, also where that file does
+ * not exist yet.
  *
  * @throws Error with a code when something else than a file is there.
  */

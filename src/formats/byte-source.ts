@@ -1,14 +1,18 @@
 /** Where a file's bytes come from, piece by piece. */
 import { brief } from './quote.ts';
 
-/** Bytes of known number that can be read at any place: a file, a Blob, HTTP ranges, a zip entry, an array. */
+/**
+ * Bytes of known number that can be read at any place: a file, a Blob, HTTP ranges, a zip entry, an
+ * array.
+ */
 export interface ByteSource {
   /** Number of bytes. */
   readonly size: number;
   /**
    * Fills `into` with the bytes from `offset` on. Calls may overlap in time.
    *
-   * @throws (rejects) When the range is not within `size`, or the bytes cannot be read; `into` is then of no use.
+   * @throws (rejects) When the range is not within `size`, or the bytes cannot be read; `into` is
+   * then of no use.
    */
   read(offset: number, into: Uint8Array): Promise<void>;
 }

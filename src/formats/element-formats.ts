@@ -9,7 +9,10 @@ export interface ElementFormat {
   readonly dtype: string;
   /** Size of an element in bits; four and six are packed. */
   readonly bits: number;
-  /** The array that holds the elements; Uint8Array also for the bytes of formats that JavaScript has no array for. */
+  /**
+   * The array that holds the elements; Uint8Array also for the bytes of formats that JavaScript has
+   * no array for.
+   */
   readonly array: 'Float32Array' | 'Float64Array' | 'Uint16Array' | 'BigInt64Array' | 'Uint8Array';
 }
 
@@ -71,8 +74,8 @@ export function elementBytes({ array, bits }: ElementFormat): number {
 }
 
 /**
- * Bytes of a tensor; null when they cannot be counted (also [0, 2^32, 2^32], as in the reference implementation), or
- * packed elements do not fill the last byte.
+ * Bytes of a tensor; null when they cannot be counted (also [0, 2^32, 2^32], as in the reference
+ * implementation), or packed elements do not fill the last byte.
  */
 export function byteLengthOf({ bits }: ElementFormat, shape: readonly number[]): number | null {
   let elements = 1;
@@ -91,7 +94,10 @@ export function byteLengthOf({ bits }: ElementFormat, shape: readonly number[]):
 /** Whether this machine keeps the low byte first, as the formats do. */
 export const LITTLE_ENDIAN: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
-/** Reverses the bytes of every element in place: what big-endian machines need after reading and before writing. */
+/**
+ * Reverses the bytes of every element in place: what big-endian machines need after reading and
+ * before writing.
+ */
 export function swapBytes(bytes: Uint8Array, size: number): void {
   if (size === 1) return;
   for (let i = 0; i < bytes.length; i += size) bytes.subarray(i, i + size).reverse();

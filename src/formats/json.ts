@@ -1,14 +1,17 @@
 /**
- * JSON from a file that nobody vouches for. `JSON.parse` lets the last of two equal keys win, and takes a multiple of
- * the text's size in memory where the text is made for that; here keys are unique, nesting has a bound, and what need
- * not be kept is only looked at.
+ * JSON from a file that nobody vouches for. `JSON.parse` lets the last of two equal keys win, and
+ * takes a multiple of the text's size in memory where the text is made for that; here keys are
+ * unique, nesting has a bound, and what need not be kept is only looked at.
  */
 import { brief, escaped, hasHalfPair, quoted } from './quote.ts';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
-/** Deeper nesting is refused; the reference implementation of safetensors refuses it from here on too. */
+/**
+ * Deeper nesting is refused; the reference implementation of safetensors refuses it from here on
+ * too.
+ */
 const DEEPEST = 127;
 
 /** What a value may cost in memory and time. */
@@ -30,10 +33,16 @@ export function putOwn(object: object, key: string, value: unknown): void {
   else Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true });
 }
 
-/** Keys of one object that are looked at for being there twice, where no reader takes them for anything. */
+/**
+ * Keys of one object that are looked at for being there twice, where no reader takes them for
+ * anything.
+ */
 const MOST_KEYS = 64;
 
-/** Whether a key was there before; of an object whose values are not kept, only the first keys count. */
+/**
+ * Whether a key was there before; of an object whose values are not kept, only the first keys
+ * count.
+ */
 export function firstKeys(): (key: string) => boolean {
   let keys: Set<string> | undefined;
   return (key) => {
@@ -52,8 +61,8 @@ export class JsonReader {
 
   /**
    * @param fail - Throws; `at` is a position in the text.
-   * @param options - `halves`: whether a string's value may hold half a surrogate pair. `python`: whether NaN and
-   * Infinity are numbers, as Python's `json` writes them.
+   * @param options - `halves`: whether a string's value may hold half a surrogate pair. `python`:
+   * whether NaN and Infinity are numbers, as Python's `json` writes them.
    */
   constructor(
     text: string,
@@ -168,7 +177,10 @@ export class JsonReader {
     return value;
   }
 
-  /** A number; `integer` refuses a fraction and an exponent, which JSON.parse would read as the integer it equals. */
+  /**
+   * A number; `integer` refuses a fraction and an exponent, which JSON.parse would read as the
+   * integer it equals.
+   */
   number(integer = false): number {
     this.peek();
     const start = this.#at;
@@ -289,7 +301,10 @@ export class JsonReader {
   }
 }
 
-/** Bytes that plain data takes at most in memory, counted as {@link JsonReader.value} counts it. @internal */
+/**
+ * Bytes that plain data takes at most in memory, counted as {@link JsonReader.value} counts it.
+ * @internal
+ */
 export function costOf(kind: keyof typeof COST, characters = 0): number {
   return kind === 'text' && characters < 2 ? 0 : COST[kind] + characters;
 }

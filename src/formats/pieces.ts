@@ -1,4 +1,7 @@
-/** Moving many arrays between memory and a file in pieces of a few megabytes: nothing as large as the file is needed. */
+/**
+ * Moving many arrays between memory and a file in pieces of a few megabytes: nothing as large as
+ * the file is needed.
+ */
 import type { ByteSource } from './byte-source.ts';
 import { LITTLE_ENDIAN, swapBytes } from './element-formats.ts';
 import type { Layout } from './safetensors-header.ts';
@@ -7,20 +10,30 @@ import type { Layout } from './safetensors-header.ts';
 export const PIECE: number = 8 << 20;
 /** Arrays up to this size are gathered, so that a file of many small ones takes few calls. */
 const SMALL = 256 << 10;
-/** Reads under way at a time: they run on threads where the runtime has them, and fresh memory takes its time. */
+/**
+ * Reads under way at a time: they run on threads where the runtime has them, and fresh memory takes
+ * its time.
+ */
 const LANES = 4;
 
-/** Where a file's bytes go, one piece after the other: a file, a `FileSystemWritableFileStream`, a database. */
+/**
+ * Where a file's bytes go, one piece after the other: a file, a `FileSystemWritableFileStream`, a
+ * database.
+ */
 export interface ByteSink {
   /**
-   * Takes the next bytes. They are the writer's again when the promise settles: copy them to keep them.
+   * Takes the next bytes. They are the writer's again when the promise settles: copy them to keep
+   * them.
    *
    * @throws (rejects) When they cannot be written; nothing more is then given.
    */
   write(bytes: Uint8Array): Promise<unknown>;
 }
 
-/** Whether other threads reach an array's memory; not every runtime's file system takes such an array. */
+/**
+ * Whether other threads reach an array's memory; not every runtime's file system takes such an
+ * array.
+ */
 function isSharedMemory(bytes: Uint8Array): boolean {
   return Object.prototype.toString.call(bytes.buffer) === '[object SharedArrayBuffer]';
 }

@@ -1,9 +1,12 @@
 /**
- * What comes from a file, as text for people: short, on one line, and without characters that a terminal obeys or a
- * reader cannot see.
+ * What comes from a file, as text for people: short, on one line, and without characters that a
+ * terminal obeys or a reader cannot see.
  */
 
-/** Control characters, half surrogate pairs, invisible and direction-changing characters, line separators. */
+/**
+ * Control characters, half surrogate pairs, invisible and direction-changing characters, line
+ * separators.
+ */
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 const EACH_UNSEEN: RegExp = new RegExp(UNSEEN.source, 'gu');
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\b': '\\b', '\f': '\\f' };

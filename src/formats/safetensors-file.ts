@@ -41,10 +41,10 @@ export interface SafetensorsFile {
   /**
    * Reads one array.
    *
-   * @param into - An array of the tensor's own kind and length to read into; default a new one. When reading fails, it
-   * may hold part of the bytes.
-   * @throws (rejects) CheckpointError when there is no such tensor; TypeError or RangeError when `into` does not fit;
-   * the source's error.
+   * @param into - An array of the tensor's own kind and length to read into; default a new one.
+   * When reading fails, it may hold part of the bytes.
+   * @throws (rejects) CheckpointError when there is no such tensor; TypeError or RangeError when
+   * `into` does not fit; the source's error.
    */
   read(name: string, into?: NumericArray | BigInt64Array | Uint8Array): Promise<StateTensor>;
 }
@@ -63,12 +63,13 @@ export function joined({ head, arrays, size }: Layout): Uint8Array {
 }
 
 /**
- * Writes arrays into one safetensors file: widest format first, then by name, as the reference writer does.
+ * Writes arrays into one safetensors file: widest format first, then by name, as the reference
+ * writer does.
  *
  * @param tensors - Arrays by name; `"__metadata__"` is not a name.
  * @param metadata - Strings to keep beside them.
- * @throws TypeError or RangeError, naming the tensor, when one is not { dtype, shape, data } with matching sizes, a
- * metadata value is no string, or a text holds half a surrogate pair.
+ * @throws TypeError or RangeError, naming the tensor, when one is not { dtype, shape, data } with
+ * matching sizes, a metadata value is no string, or a text holds half a surrogate pair.
  */
 export function encodeSafetensors(
   tensors: Record<string, StateTensor>,
@@ -98,15 +99,17 @@ export function tensorIn(file: Uint8Array, start: number, { format, shape, begin
 }
 
 /**
- * Reads a safetensors file. Arrays are views of `bytes` where their position is aligned to the element (which the usual
- * writers see to), else copies: change `bytes` afterwards and the arrays change.
+ * Reads a safetensors file. Arrays are views of `bytes` where their position is aligned to the
+ * element (which the usual writers see to), else copies: change `bytes` afterwards and the arrays
+ * change.
  *
- * Formats that JavaScript has no array for (int8, uint32, float8 ...) keep PyTorch's name as their dtype, and their
- * bytes, little-endian, in a Uint8Array.
+ * Formats that JavaScript has no array for (int8, uint32, float8 ...) keep PyTorch's name as their
+ * dtype, and their bytes, little-endian, in a Uint8Array.
  *
- * @returns The arrays by name in the order of their bytes (an object without prototype), and the metadata.
- * @throws CheckpointError that says what is wrong and where: header length, JSON, a key twice, dtype, shape, and byte
- * ranges that leave holes, overlap or do not cover the file.
+ * @returns The arrays by name in the order of their bytes (an object without prototype), and the
+ * metadata.
+ * @throws CheckpointError that says what is wrong and where: header length, JSON, a key twice,
+ * dtype, shape, and byte ranges that leave holes, overlap or do not cover the file.
  * @throws TypeError when bytes is not a Uint8Array (a Buffer is one).
  */
 export function decodeSafetensors(bytes: Uint8Array): SafetensorsContents {
@@ -139,9 +142,11 @@ function checkTarget(where: string, format: ElementFormat, byteLength: number, i
 }
 
 /**
- * Opens a safetensors file of any size: reads its header alone, and each array when it is asked for.
+ * Opens a safetensors file of any size: reads its header alone, and each array when it is asked
+ * for.
  *
- * @param source - For example `blobSource(file)`, `await fileSource(path)`, or your own over HTTP ranges.
+ * @param source - For example `blobSource(file)`, `await fileSource(path)`, or your own over HTTP
+ * ranges.
  * @throws (rejects) CheckpointError as {@link decodeSafetensors}, or the source's error.
  */
 export async function openSafetensors(source: ByteSource): Promise<SafetensorsFile> {

@@ -1,6 +1,6 @@
 /**
- * The header of a safetensors file: reading and writing it, without the arrays. Reading is strict: a file that could
- * mean two things is refused, ranges before any contents.
+ * The header of a safetensors file: reading and writing it, without the arrays. Reading is strict:
+ * a file that could mean two things is refused, ranges before any contents.
  */
 import type { StateTensor } from '../core/dtype.ts';
 import {
@@ -52,7 +52,8 @@ export function headerLength(first: Uint8Array, fileSize: number): number {
   const declared = new DataView(first.buffer, first.byteOffset, 8).getBigUint64(0, true);
   if (declared > BigInt(LONGEST_HEADER) || declared > BigInt(fileSize - 8)) {
     throw new CheckpointError(
-      `safetensors: the header's length is given as ${declared} bytes, but the file has ${fileSize - 8} after it (and a header at most ${LONGEST_HEADER}); it is damaged, cut short, or not a safetensors file`,
+      `safetensors: the header's length is given as ${declared} bytes, but the file has ${fileSize - 8} after it ` +
+        `(and a header at most ${LONGEST_HEADER}); it is damaged, cut short, or not a safetensors file`,
     );
   }
   return Number(declared);
@@ -186,13 +187,17 @@ function readEntry(reader: JsonReader, name: string): Entry {
   const [begin, end] = offsets as [number, number];
   if (end - begin !== bytes) {
     throw new CheckpointError(
-      `${at}: shape ${brackets(shape)} of ${format.name} needs ${bytes} bytes, data_offsets [${begin}, ${end}] hold ${end - begin}`,
+      `${at}: shape ${brackets(shape)} of ${format.name} needs ${bytes} bytes, ` +
+        `data_offsets [${begin}, ${end}] hold ${end - begin}`,
     );
   }
   return { name, format, shape, begin, end };
 }
 
-/** Puts the entries in the order of their bytes, and refuses holes, overlaps and another end than the file's. */
+/**
+ * Puts the entries in the order of their bytes, and refuses holes, overlaps and another end than
+ * the file's.
+ */
 function checkRanges(entries: Entry[], available: number, start: number): void {
   const order = (a: Entry, b: Entry): number => a.begin - b.begin || a.end - b.end;
   if (entries.some((entry, i) => i > 0 && order(entries[i - 1]!, entry) > 0)) entries.sort(order);
@@ -200,14 +205,16 @@ function checkRanges(entries: Entry[], available: number, start: number): void {
   for (const entry of entries) {
     if (entry.begin !== end) {
       throw new CheckpointError(
-        `safetensors: tensor ${quoted(entry.name)} begins at byte ${entry.begin} of the data, but the one before it ends at ${end}; the arrays must lie side by side`,
+        `safetensors: tensor ${quoted(entry.name)} begins at byte ${entry.begin} of the data, ` +
+          `but the one before it ends at ${end}; the arrays must lie side by side`,
       );
     }
     end = entry.end;
   }
   if (end !== available) {
     throw new CheckpointError(
-      `safetensors: the arrays end at byte ${start + end}, but the file has ${start + available}; it is damaged or cut short`,
+      `safetensors: the arrays end at byte ${start + end}, but the file has ${start + available}; ` +
+        'it is damaged or cut short',
     );
   }
 }
@@ -216,7 +223,10 @@ function checkRanges(entries: Entry[], available: number, start: number): void {
 export interface Layout {
   /** Length, header and padding. */
   readonly head: Uint8Array;
-  /** In the order of the file; bytes in the host's order, to be swapped by `size` on big-endian machines. */
+  /**
+   * In the order of the file; bytes in the host's order, to be swapped by `size` on big-endian
+   * machines.
+   */
   readonly arrays: readonly { readonly bytes: Uint8Array; readonly size: number }[];
   /** Bytes of the whole file. */
   readonly size: number;
@@ -228,7 +238,8 @@ function compareNames(a: string, b: string): number {
   let i = 0;
   while (i < shorter && a.charCodeAt(i) === b.charCodeAt(i)) i++;
   if (i === shorter) return a.length - b.length;
-  // Surrogates stand for code points above all others: they are put behind the private and compatibility characters.
+  // Surrogates stand for code points above all others: they are put behind the private and
+  // compatibility characters.
   const rank = (code: number): number => (code >= 0xd800 && code <= 0xdfff ? code + 0x10000 : code);
   return rank(a.charCodeAt(i)) - rank(b.charCodeAt(i));
 }
@@ -270,7 +281,10 @@ function refuseHalf(where: string, what: string, text: string): void {
   throw new RangeError(`${where}: ${what} ${quoted(text)} holds half a surrogate pair, which no file can; remove it`);
 }
 
-/** Checks tensors and metadata, and lays them out as the reference writer does: widest format first, then by name. */
+/**
+ * Checks tensors and metadata, and lays them out as the reference writer does: widest format first,
+ * then by name.
+ */
 export function layOut(
   where: string,
   tensors: Iterable<readonly [string, StateTensor]>,
