@@ -69,6 +69,29 @@ describe('moments and sums go by name', () => {
     expect(second.optimizer.paramGroups.map((group) => group.lr)).toEqual([0.5, 0.25]);
   });
 
+  it('names in the groups of the state (param_names, as PyTorch has them) come first, and are renamed with it', () => {
+    const first = run(['a', 'b', 'c']);
+    first.step(0);
+    const dict = first.optimizer.stateDict();
+    const named = { ...dict, param_groups: [{ ...dict.param_groups[0]!, param_names: ['c', 'b', 'a'] }] };
+    const bytes = encodeTrainingState({ optimizer: { stateDict: () => named, prepareLoad: () => () => {} } });
+    const second = run(['b', 'c', 'a']);
+    let seen: unknown;
+    const { paramGroups } = second.optimizer;
+    const part = {
+      paramGroups,
+      stateDict: () => null,
+      prepareLoad(state: unknown) {
+        seen = state;
+        return second.optimizer.prepareLoad(state as typeof dict);
+      },
+    };
+    decodeTrainingState(bytes, { optimizer: part });
+    const [before, after] = [dict.state, second.optimizer.stateDict().state];
+    expect([after[0], after[1], after[2]]).toEqual([before[1], before[0], before[2]]);
+    expect(seen).toMatchObject({ param_groups: [{ params: [0, 1, 2], param_names: ['b', 'c', 'a'] }] });
+  });
+
   it('a parameter without state stays without, whatever its place', () => {
     const first = run(['a', 'b', 'c']);
     first.parameters[1]!.grad = new Float32Array(6).fill(1);
