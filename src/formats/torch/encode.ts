@@ -207,7 +207,7 @@ class Encoder {
       (value, key) => {
         const count = countOf(value);
         // In a tensor of float32 as long as that holds the count: up to 2^24, and then every other one, every fourth ...
-        if (key === 'step' && typeof value === 'number' && !ints) this.#scalar(value, Math.fround(value) !== value);
+        if (key === 'step' && typeof value === 'number' && !ints) this.#scalar(value, !Object.is(Math.fround(value), value));
         else if (key === 'step' && count !== undefined && ints) this.#writer.int(count);
         else if (key === 'RMS' && typeof value === 'number') this.#scalar(value, wide);
         else this.value(value, key, 'group');
