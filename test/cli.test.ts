@@ -1,12 +1,30 @@
 /** The command line as a person runs it. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AdamW, getLinearScheduleWithWarmup, Parameter } from 'tensorless';
+import {
+  AdamW,
+  getLinearScheduleWithWarmup,
+  Parameter,
+  type StateTensor,
+  type StateValue,
+  toBfloat16,
+  toFloat16,
+} from 'tensorless';
 import { encodeTrainingState } from 'tensorless/checkpoint';
-import { decodeTorch } from 'tensorless/torch';
+import { decodeSafetensors, encodeSafetensors } from 'tensorless/safetensors';
+import { decodeTorch, encodeTorch } from 'tensorless/torch';
 import { afterAll, describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -65,6 +83,85 @@ describe('tensorless inspect', () => {
   });
 });
 
+describe('tensorless inspect, further', () => {
+  it('shows statistics of every tensor, and only the tensors that are asked for', () => {
+    const path = join(folder, 'stats.safetensors');
+    const values = Float32Array.of(Number.NaN, 3, -4, Number.POSITIVE_INFINITY);
+    const bytes = encodeSafetensors({
+      'layer.a': { dtype: 'float32', shape: [4], data: values },
+      'layer.b': { dtype: 'float16', shape: [2], data: toFloat16([6, 8]) },
+      other: { dtype: 'float8_e5m2', shape: [1], data: new Uint8Array(1) },
+    });
+    writeFileSync(path, bytes);
+    const { out } = run('inspect', path, '--stats');
+    expect(out).toMatch(/layer\.a +float32 +\[4\] +16 +1 \+1 inf +-4 +3 +5\n/);
+    expect(out).toMatch(/layer\.b +float16 +\[2\] +4 +0 +6 +8 +10\n/);
+    expect(out).toMatch(/other +float8_e5m2 +\[1\] +1 +- +- +- +-\n/);
+    const json = JSON.parse(run('inspect', path, '--stats', '--json', '--filter', 'la*r.b').out) as {
+      tensors: unknown[];
+    };
+    expect(json.tensors).toEqual([
+      {
+        name: 'layer.b',
+        dtype: 'float16',
+        shape: [2],
+        bytes: 4,
+        stats: { nan: 0, infinite: 0, min: 6, max: 8, norm: 10 },
+      },
+    ]);
+    expect(run('inspect', path, '--filter', 'nothing').out).toContain('0 tensors with 0 bytes (3 others not shown)');
+  });
+
+  it('shows the hyperparameters of every group', () => {
+    const { out } = run('inspect', join(vectors, 'adamw-f16.optimizer.pt'));
+    expect(out).toMatch(/group 0: \d+ parameters?, [\s\S]*betas \[0\.9, 0\.9/);
+  });
+
+  it('escapes names and metadata', () => {
+    const path = join(folder, 'names.safetensors');
+    const tensor = { dtype: 'uint8', shape: [1], data: new Uint8Array(1) };
+    writeFileSync(path, encodeSafetensors({ 'a\u001b[2Jb\u202ec\n': tensor }, { 'k\u0007': 'v\u001b]0;x\u0007' }));
+    const { out } = run('inspect', path);
+    expect(out).toContain('a\\u001b[2Jb\\u202ec\\n');
+    expect(out).toContain('k\\u0007: v\\u001b]0;x\\u0007');
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: that there are none is the point
+    expect(out).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u202e]/);
+  });
+
+  it('reads the header alone: a file of 5 GB takes no second', () => {
+    const path = join(folder, 'huge.safetensors');
+    const size = 5 * 2 ** 30;
+    const header = `{"w":{"dtype":"F32","shape":[${size / 4}],"data_offsets":[0,${size}]}}`;
+    const head = new Uint8Array(8 + header.length);
+    new DataView(head.buffer).setBigUint64(0, BigInt(header.length), true);
+    head.set(new TextEncoder().encode(header), 8);
+    writeFileSync(path, head);
+    truncateSync(path, head.length + size);
+    const begun = performance.now();
+    expect(run('inspect', path).out).toMatch(/w +float32 +\[1342177280\] +5,368,709,120/);
+    console.log(`inspect of 5 GB: ${(performance.now() - begun).toFixed(0)} ms, tsx included`);
+    rmSync(path);
+  });
+
+  it('ends quietly when the pipe closes', () => {
+    const path = join(folder, 'many.safetensors');
+    const tensor = { dtype: 'uint8', shape: [1], data: new Uint8Array(1) };
+    writeFileSync(
+      path,
+      encodeSafetensors(Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`t${i}`, tensor]))),
+    );
+    const command = `"${process.execPath}" --import tsx "${join(root, 'src/cli.ts')}" inspect "${path}" | head -n 1`;
+    const { stdout, stderr } = spawnSync('sh', ['-c', command], { cwd: root, encoding: 'utf8' });
+    expect([stdout.split('\n').length, stderr]).toEqual([2, '']);
+  });
+
+  it('takes what only looks like an optimizer for data', () => {
+    const path = join(folder, 'odd.pt');
+    writeFileSync(path, encodeTorch({ state: {}, param_groups: 5 }));
+    expect(run('inspect', path)).toMatchObject({ code: 0, out: expect.stringContaining('PyTorch, data') });
+  });
+});
+
 describe('tensorless convert', () => {
   it.each([
     'adafactor-relative-f32.optimizer.pt',
@@ -79,16 +176,95 @@ describe('tensorless convert', () => {
     expect(decodeTorch(readFileSync(back))).toEqual(decodeTorch(readFileSync(join(vectors, name))));
   });
 
-  it('takes the part that the new name asks for', () => {
-    const path = join(folder, 'both.safetensors');
+  it('takes one part only where that is said, and says what it leaves out; folders’ names decide nothing', () => {
+    const inner = join(folder, 'scheduler-runs');
+    mkdirSync(inner, { recursive: true });
+    const path = join(inner, 'both.safetensors');
     writeFileSync(path, state());
-    for (const [to, key] of [
-      ['optimizer.pt', 'param_groups'],
-      ['scheduler.pt', 'last_epoch'],
+    const bare = run('convert', path, join(inner, 'optimizer.pt'));
+    expect([bare.code, bare.out, existsSync(join(inner, 'optimizer.pt'))]).toEqual([1, '', false]);
+    expect(bare.err).toMatch(/holds more than would be written \(the scheduler, 1 weight\): say --only optimizer or/);
+    for (const [only, key, left] of [
+      ['optimizer', 'param_groups', 'the scheduler, 1 weight'],
+      ['scheduler', 'last_epoch', 'the optimizer, 1 weight'],
+      ['model', 'weight', 'the optimizer, the scheduler'],
     ] as const) {
-      expect(run('convert', path, join(folder, to)).code).toBe(0);
-      expect(decodeTorch(readFileSync(join(folder, to)))).toHaveProperty(key);
+      const to = join(inner, `${only}.pt`);
+      const { code, out } = run('convert', path, to, '--only', only);
+      expect([code, out]).toEqual([0, expect.stringContaining(`(left out: ${left}), `)]);
+      expect(decodeTorch(readFileSync(to))).toHaveProperty(key);
     }
+    const part = join(inner, 'weights.safetensors');
+    expect(run('convert', path, part, '--only', 'model').code).toBe(0);
+    expect(Object.keys(decodeSafetensors(readFileSync(part)).tensors)).toEqual(['weight']);
+  });
+
+  it('takes the optimizer out of a general checkpoint, and models there and back', () => {
+    const weight = { dtype: 'float32', shape: [2], data: Float32Array.of(1, 2) };
+    const optimizer = decodeTorch(readFileSync(join(vectors, 'adamw-f16.optimizer.pt'))) as Record<string, StateValue>;
+    const path = join(folder, 'general.pt');
+    writeFileSync(path, encodeTorch({ model: { weight }, optimizer, epoch: 3 }));
+    const to = join(folder, 'general.safetensors');
+    expect(run('convert', path, to).err).toMatch(/\(1 weight, epoch\): say --only optimizer or --only model/);
+    expect(run('convert', path, to, '--only', 'optimizer').out).toContain('(left out: 1 weight, epoch)');
+    expect(run('inspect', to).out).toContain('training state of tensorless: optimizer');
+    const model = join(folder, 'model.safetensors');
+    expect(run('convert', path, model, '--only', 'model').code).toBe(0);
+    const { tensors, metadata } = decodeSafetensors(readFileSync(model));
+    expect([{ ...tensors }, { ...metadata }]).toEqual([{ weight }, { format: 'pt' }]);
+    expect(run('convert', model, join(folder, 'model.pt')).out).toMatch(/model\.pt: 1 weight, [\d,]+ bytes\n$/);
+    expect(decodeTorch(readFileSync(join(folder, 'model.pt')))).toEqual({ weight });
+  });
+
+  it('replaces a file only with --force, and never the one that it reads', () => {
+    const from = join(folder, 'own.pt');
+    writeFileSync(from, readFileSync(join(vectors, 'greedy-smooth.scheduler.pt')));
+    const to = join(folder, 'own.safetensors');
+    expect(run('convert', from, to).code).toBe(0);
+    const before = readFileSync(to);
+    expect(run('convert', from, to).err).toMatch(/own\.safetensors exists; --force replaces it\n$/);
+    expect(run('convert', from, to, '--force').code).toBe(0);
+    expect(readFileSync(to)).toEqual(before);
+    symlinkSync(to, join(folder, 'link.pt'));
+    const own = run('convert', to, join(folder, 'link.pt'), '--force');
+    expect([own.code, own.err]).toEqual([1, expect.stringMatching(/is the file that is read/)]);
+    expect(readFileSync(to)).toEqual(before);
+  });
+});
+
+describe('tensorless diff', () => {
+  it('says which tensors differ and how far, and nothing of those that do not', () => {
+    const make = (x: number, more: Record<string, StateTensor> = {}): Uint8Array =>
+      encodeSafetensors({
+        same: { dtype: 'float32', shape: [3], data: Float32Array.of(1, Number.NaN, 3) },
+        moved: { dtype: 'bfloat16', shape: [3], data: toBfloat16([1, x, 3]) },
+        ...more,
+      });
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => join(folder, `diff-${name}.safetensors`)) as [
+      string,
+      string,
+      string,
+    ];
+    writeFileSync(a, make(2));
+    writeFileSync(b, make(2.5, { extra: { dtype: 'int8', shape: [1], data: new Uint8Array(1) } }));
+    writeFileSync(c, make(2));
+    const { code, out } = run('diff', a, b);
+    expect(code).toBe(1);
+    expect(out).toContain('1 tensor the same, 2 different');
+    expect(out).toMatch(/moved +values +1 +0\.5\n/);
+    expect(out).toMatch(/extra +only in the second/);
+    expect(out).not.toMatch(/^ +same/m);
+    expect(run('diff', a, c)).toEqual({ code: 0, out: '2 tensors the same, 0 different\n', err: '' });
+    expect(run('diff', a, b, '--filter', 'sa').code).toBe(0);
+  });
+
+  it('compares the numbers beside the arrays, also of a PyTorch file', () => {
+    const there = join(folder, 'same.safetensors');
+    const from = join(vectors, 'adamw-f16.optimizer.pt');
+    run('convert', from, there);
+    const scheduler = join(vectors, 'adafactor-relative-f32.scheduler.pt');
+    expect(run('diff', from, from).code).toBe(0);
+    expect(run('diff', from, scheduler).out).toMatch(/optimizer\.param_groups\.0\.lr: .* and not there/);
   });
 });
 
@@ -103,7 +279,13 @@ describe('tensorless refuses in one sentence, with status 1 and nothing written'
     [['inspect', join(root, 'package.json')], /package\.json: .*header/],
     [['convert', broken, target], /no end record/],
     [['convert', join(vectors, 'values.pt'), target], /holds no state dict/],
-    [['convert', join(vectors, 'params.safetensors'), join(folder, 'x.pt')], /holds no state of/],
+    [
+      ['convert', join(vectors, 'params.safetensors'), join(folder, 'x.pt'), '--only', 'optimizer'],
+      /holds no optimizer/,
+    ],
+    [['convert', join(vectors, 'params.safetensors'), join(folder, 'x.pt'), '--only', 'all'], /--only must be one of/],
+    [['inspect', join(vectors, 'params.safetensors'), '--force'], /is no command/],
+    [['diff', join(vectors, 'params.safetensors'), join(folder, 'nowhere')], /nowhere: there is no such file/],
     [['convert', join(vectors, 'values.pt'), join(folder, 'x.bin')], /must end in \.pt or \.safetensors/],
     [['convert', join(vectors, 'adamw-f16.optimizer.pt'), join(folder, 'no/such/x.safetensors')], /ENOENT/],
     [['explode'], /"tensorless explode" is no command; see tensorless --help\n$/],

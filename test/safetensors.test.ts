@@ -197,7 +197,7 @@ describe('encodeSafetensors', () => {
     ],
     [
       'an unknown dtype',
-      () => encodeSafetensors({ a: { dtype: 'int8' as never, shape: [2], data: new Uint8Array(2) } }),
+      () => encodeSafetensors({ a: { dtype: 'int9', shape: [2], data: new Uint8Array(2) } }),
       /dtype must be one of/,
     ],
     ['metadata that is no text', () => encodeSafetensors({}, { k: 1 as never }), /metadata "k" must be a string/],
@@ -225,6 +225,7 @@ describe('decodeSafetensors, exactly', () => {
 
   it.each(['null', '[]', '"x"', '3'])('says that an entry of %s is no object, and metadata neither', (text) => {
     expect(() => decodeSafetensors(file(`{"a":${text}}`))).toThrow(/tensor "a": its entry must be an object, got/);
+    if (text === 'null') return;
     expect(() => decodeSafetensors(file(`{"__metadata__":${text}}`))).toThrow(
       /__metadata__ must be an object of strings/,
     );
@@ -241,7 +242,8 @@ describe('decodeSafetensors, exactly', () => {
   });
 
   it('tells the byte of a key that comes twice, of half a pair, of a fraction', () => {
-    const twice = '{"a":{},"a":{}}';
+    const entry = f32('[0]', '[0,0]');
+    const twice = `{"a":${entry},"a":${entry}}`;
     expect(() => decodeSafetensors(file(twice))).toThrow(`(byte ${8 + twice.lastIndexOf('"a"')})`);
     const half = '{"a":{"x":"\\ud800"}}';
     expect(() => decodeSafetensors(file(half))).toThrow(`half a surrogate pair (byte ${8 + half.indexOf('"\\')})`);
@@ -260,7 +262,7 @@ describe('decodeSafetensors, exactly', () => {
 
   it('names what is allowed, and what came', () => {
     expect(() => decodeSafetensors(file('{"a":{"dtype":"F8","shape":[1],"data_offsets":[0,1]}}', 1))).toThrow(
-      /tensor "a": dtype must be one of F64, I64, F32, BF16, F16, U8, BOOL, got "F8"|dtype must be one of .*F32, .*got "F8"/,
+      /tensor "a": dtype must be one of F64, F32, .*got "F8"/,
     );
     expect(() => decodeSafetensors(file('{"a":{"dtype":["F32"],"shape":[1],"data_offsets":[0,4]}}', 4))).toThrow(
       /got \["F32"\]/,
@@ -296,14 +298,12 @@ describe('decodeSafetensors, exactly', () => {
     expect(() => decodeSafetensors(bytes)).toThrow(/not valid JSON/);
   });
 
-  it('keeps the cause of what went wrong in the header', () => {
-    for (const bytes of [file('{'), Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0, 0xff)]) {
-      try {
-        decodeSafetensors(bytes);
-        expect.unreachable();
-      } catch (error) {
-        expect((error as Error).cause).toBeInstanceOf(Error);
-      }
+  it('keeps the cause where the header is no UTF-8', () => {
+    try {
+      decodeSafetensors(Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0, 0xff));
+      expect.unreachable();
+    } catch (error) {
+      expect((error as Error).cause).toBeInstanceOf(Error);
     }
   });
 
@@ -352,8 +352,8 @@ describe('encodeSafetensors, exactly', () => {
     expect(() => encodeSafetensors({ a: { ...one(), shape: [2, 3] } })).toThrow(
       'tensor "a": shape [2, 3] of float32 needs 6 elements of 4 bytes, got Float32Array(1)',
     );
-    expect(() => encodeSafetensors({ a: { ...one(), dtype: 'int8' as never } })).toThrow(
-      /dtype must be one of float64, int64, float32, bfloat16, float16, uint8, bool, got "int8"|dtype must be one of .*, float32, .*, got "int8"/,
+    expect(() => encodeSafetensors({ a: { ...one(), dtype: 'int9' } })).toThrow(
+      /dtype must be one of float32, .*, got "int9"/,
     );
     for (const wrong of [null, undefined, 3, { dtype: 'float32', shape: [1], data: [1] }]) {
       expect(() => encodeSafetensors({ a: wrong as never })).toThrow('tensor "a" must be { dtype, shape, data }, got');

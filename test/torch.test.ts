@@ -14,7 +14,8 @@ import {
 } from 'tensorless';
 import { CheckpointError, decodeTorch, encodeTorch } from 'tensorless/torch';
 import { describe, expect, it } from 'vitest';
-import { crc32, readZip, writeZip } from '../src/formats/zip.ts';
+import { readZip } from '../src/formats/zip-read.ts';
+import { writeZip } from '../src/formats/zip-write.ts';
 
 const folder = fileURLToPath(new URL('vectors/checkpoints/', import.meta.url));
 const file = (name: string): Uint8Array => new Uint8Array(readFileSync(`${folder}${name}`));
@@ -37,7 +38,7 @@ const float = (text: string): number =>
 function plain(value: Expected): unknown {
   if (value === null || typeof value !== 'object') return value;
   if (Array.isArray(value)) return value.map(plain);
-  if ('i' in value) return Number(value.i);
+  if ('i' in value) return Number.isSafeInteger(Number(value.i)) ? Number(value.i) : BigInt(value.i);
   if ('f' in value) return float(value.f);
   if ('tuple' in value) return value.tuple.map(plain);
   if ('dict' in value) return Object.fromEntries(value.dict.map(([key, item]) => [String(plain(key)), plain(item)]));
@@ -52,6 +53,7 @@ function plain(value: Expected): unknown {
 function comparable(value: StateValue): unknown {
   if (value === null || typeof value !== 'object') return value;
   if (Array.isArray(value)) return value.map(comparable);
+  if (ArrayBuffer.isView(value)) return value;
   if ('dtype' in value && ArrayBuffer.isView(value.data)) {
     const { dtype, shape, data } = value as StateTensor;
     const numbers =
@@ -153,10 +155,10 @@ describe('encodeTorch', () => {
     const pickle = (bytes: Uint8Array): string =>
       Array.from(readZip(bytes).get('archive/data.pkl')!.bytes, (byte) => String.fromCharCode(byte)).join('');
     const text = pickle(encodeTorch(adafactor.stateDict()));
-    expect(text).toContain('X\x05\0\0\0state}(K\0}('); // the key 0 is an int
+    expect(text).toMatch(/X.\0\0\0state}q.\(K\0}q.\(/s); // the key 0 is an int
     expect(text).toContain('X\x02\0\0\0lrG\x3f\xf0'); // 1.0, a float
     expect(text.replaceAll('\0', '')).toMatch(/eps\(G.{4,8}G.{4,8}t/s);
-    expect(pickle(encodeTorch(scheduler.stateDict()))).toContain('X\x08\0\0\0base_lrs](G\x3f\xf0');
+    expect(pickle(encodeTorch(scheduler.stateDict()))).toMatch(/X.\0\0\0base_lrs]q.\(G\?\xf0/s);
     const adamw = new AdamW([parameter]);
     adamw.step();
     expect(
@@ -255,8 +257,9 @@ describe('decodeTorch refuses', () => {
     ['text', new TextEncoder().encode('hello, this is no archive at all'), /no end record/],
     ['a call', archive(`${P}cos\nsystem\nX\x02\0\0\0ls\x85R.`), /byte 2: the global "os\.system" is refused/],
     ['a global that is not called', archive(`${P}cnumpy\nndarray\n.`), /"numpy\.ndarray" is refused/],
-    ['BUILD', archive(`${P}}}b.`), /opcode 0x62 \(b\)/],
-    ['another protocol', archive('\x80\x04}.'), /protocol 2/],
+    ['a state of a plain value', archive(`${P}]}b.`), /a state is set on a list, which has none/],
+    ['a later protocol', archive('\x80\x06}.'), /protocol is later than 5/],
+    ['no protocol', archive('}.'), /does not begin with its protocol/],
     ['what follows STOP', archive(`${P}}.}`), /follow the end/],
     ['two values', archive(`${P}}}.`), /1 values are left over/],
     ['an empty stack', archive(`${P}.`), /the stack is empty/],
@@ -265,7 +268,7 @@ describe('decodeTorch refuses', () => {
     ['a string past the end', archive(`${P}X\xff\xff\xff\x7fa.`), /cut off/],
     ['a string that is not UTF-8', archive(`${P}X\x01\0\0\0\xff.`), /not UTF-8/],
     ['a key without a value', archive(`${P}}(Nu.`), /a key has no value/],
-    ['a float key', archive(`${P}}(G\0\0\0\0\0\0\0\0Nu.`), /must be a str or an int/],
+    ['a dict as a key', archive(`${P}}(}Nu.`), /a dict key must be a str, a number, None or a tuple/],
     ['a key twice', archive(`${P}}(K\x01NK\x01Nu.`), /"1" is there twice/],
     ['a key as int and as str', archive(`${P}}(K\x01NX\x01\0\0\x001Nu.`), /as int and as str/],
     ['appending to a dict', archive(`${P}}Na.`), /no list/],
@@ -279,8 +282,6 @@ describe('decodeTorch refuses', () => {
       ),
       /left over|unfold/,
     ],
-    ['an int that no number holds', archive(`${P}\x8a\x08\x01\0\0\0\0\0\x20\0.`), /cannot be held exactly/],
-    ['a storage as data', archive(`${P}${storage('0', 'K\x02')}.`, two), /is a storage, which is no data/],
     ['a global as data', archive(`${P}ccollections\nOrderedDict\n.`), /which is no data/],
     [
       'a tensor past its storage',
@@ -294,7 +295,7 @@ describe('decodeTorch refuses', () => {
     ],
     ['shape and stride of different length', archive(`${P}${tensor('K\x02\x85', ')')}.`, two), /differ in length/],
     ['a huge expanded tensor', archive(`${P}${tensor('J\xff\xff\xff\x7f\x85', 'K\0\x85')}.`, two), /unfold/],
-    ['a missing storage', archive(`${P}${tensor('K\x02\x85', 'K\x01\x85')}.`), /data\/0 is missing/],
+    ['a missing storage', archive(`${P}${tensor('K\x02\x85', 'K\x01\x85')}.`), /"archive\/data\/0" is missing/],
     [
       'a storage of another size',
       archive(`${P}${tensor('K\x02\x85', 'K\x01\x85', 'K\0', '0', 'K\x03')}.`, two),
@@ -366,10 +367,6 @@ describe('decodeTorch refuses', () => {
     expect(() => decodeTorch('x' as never)).toThrow(TypeError);
     expect(() => decodeTorch(new Uint8Array(0), { map: 1 } as never)).toThrow('unknown option "map"');
   });
-});
-
-it('the checksum is that of zip: CRC-32 of "123456789" is cbf43926', () => {
-  expect(crc32(new TextEncoder().encode('123456789'))).toBe(0xcbf43926);
 });
 
 it('files of big-endian machines are read', () => {

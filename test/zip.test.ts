@@ -1,7 +1,11 @@
 /** Archives that say something twice, and differently. */
+import { crc32 as zlibCrc32 } from 'node:zlib';
 import { CheckpointError, decodeTorch } from 'tensorless/torch';
 import { describe, expect, it } from 'vitest';
-import { readZip, writeZip } from '../src/formats/zip.ts';
+import { crc32, slicedCrc32 } from '../src/formats/crc32.ts';
+import { type Reading, readBytes } from '../src/formats/reading.ts';
+import { readDirectory, readZip } from '../src/formats/zip-read.ts';
+import { planZip, writeZip, zipPieces } from '../src/formats/zip-write.ts';
 
 const payload = Uint8Array.of(1, 2, 3, 4);
 const plain = (): Uint8Array =>
@@ -171,7 +175,7 @@ describe('readZip', () => {
     [
       'an offset past the data',
       changed((_, { view, directory }) => view.setUint32(directory + 42, 0x7fffffff, true)),
-      /no entry at byte/,
+      /"a\/x": 4 bytes from 2147483647 on reach into the directory/,
     ],
     [
       'a size into the directory',
@@ -239,13 +243,81 @@ describe('readZip', () => {
     ]);
     const { view, second } = places(outer);
     view.setUint32(second + 42, 64, true);
-    expect(() => readZip(outer)).toThrow(/"a\/y" overlaps "a\/x"/);
+    expect(() => readZip(outer)).toThrow(/"a\/x" overlaps "a\/y"/);
   });
 });
 
-it('writeZip refuses more entries than zip counts without zip64', () => {
+describe('zip64', () => {
   const empty = new Uint8Array(0);
-  expect(() => writeZip(Array.from({ length: 65535 }, (_, i) => [`a/${i}`, empty] as const))).toThrow(/save in parts/);
+
+  it.each([65534, 65535, 70000])('%i entries are written and read', (count) => {
+    const bytes = writeZip(Array.from({ length: count }, (_, i) => [`a/${i}`, empty] as const));
+    const view = new DataView(bytes.buffer);
+    const wide = view.getUint32(bytes.length - 22 - 20, true) === 0x07064b50;
+    expect(wide).toBe(count >= 65535);
+    expect(view.getUint16(bytes.length - 12, true)).toBe(Math.min(count, 0xffff));
+    expect(readBytes(bytes, readDirectory(bytes.length))).toHaveLength(count);
+  });
+
+  it('an archive of 13 GB, whose contents are made up: every place and size is where its header says', () => {
+    // Lengths without memory: only the plan and the headers are made.
+    const of = (length: number): Uint8Array => ({ length, subarray: () => empty }) as never;
+    const plan = planZip([
+      { name: 'a/small', bytes: of(10) },
+      { name: 'a/huge', bytes: of(5 * 2 ** 30) },
+      { name: 'a/after', bytes: of(7) },
+      { name: 'a/limit', bytes: of(0xffffffff) },
+      { name: 'a/below', bytes: of(0xfffffffe) },
+      { name: 'a/none', bytes: of(0) },
+    ]);
+    // What lies at which place; the rest is zeros.
+    const known = new Map<number, Uint8Array>();
+    const places = plan.entries.map(({ header }) => header);
+    let at = 0;
+    let entry = -1;
+    for (const piece of zipPieces(plan)) {
+      if (piece.length === 0) continue;
+      const isLocal = new DataView(piece.buffer, piece.byteOffset).getUint32(0, true) === 0x04034b50;
+      if (isLocal) at = places[++entry]!;
+      const { start, bytes, behind } = plan.entries[entry]!;
+      if (!isLocal && piece.length === behind && !known.has(start + bytes.length)) at = start + bytes.length;
+      known.set(at, piece.slice());
+      at += piece.length;
+    }
+    expect(at).toBe(plan.size);
+    expect(plan.zip64).toBe(true);
+    const read = (offset: number, length: number): Uint8Array => {
+      const result = new Uint8Array(length);
+      for (const [from, piece] of known) {
+        for (let i = 0; i < piece.length; i++)
+          if (from + i >= offset && from + i < offset + length) result[from + i - offset] = piece[i]!;
+      }
+      return result;
+    };
+    const run = <T>(reading: Reading<T>): T => {
+      let step = reading.next();
+      while (step.done !== true) step = reading.next(read(step.value.offset, step.value.length));
+      return step.value;
+    };
+    const found = run(readDirectory(plan.size));
+    expect(found.map(({ name, header, size }) => [name, header, size])).toEqual(
+      plan.entries.map(({ name, header, bytes }) => [name, header, bytes.length]),
+    );
+    for (const { start } of plan.entries) expect(start % 64).toBe(0);
+    // The sizes behind a content are of 64 bits where its header has a zip64 field, else of 32.
+    expect(plan.entries.map(({ behind }) => behind)).toEqual([16, 24, 16, 24, 16, 0]);
+    const wide = new DataView(read(plan.entries[1]!.start + 5 * 2 ** 30, 24).buffer);
+    expect([wide.getUint32(0, true), wide.getBigUint64(8, true), wide.getBigUint64(16, true)]).toEqual([
+      0x08074b50,
+      5n * 2n ** 30n,
+      5n * 2n ** 30n,
+    ]);
+    const local = read(plan.entries[1]!.header, 64);
+    const field = new DataView(local.buffer);
+    expect([field.getUint32(18, true), field.getUint16(36, true), field.getUint16(38, true)]).toEqual([
+      0xffffffff, 1, 16,
+    ]);
+  });
 });
 
 it('an entry without a folder is no file of torch.save', () => {
@@ -295,8 +367,8 @@ describe('an unusual archive that can be read in one way only', () => {
     bytes.set(two, directory);
     bytes.set(one, directory + two.length);
     expect([...readZip(bytes)].map(([name, entry]) => [name, [...entry.bytes]])).toEqual([
-      ['a/y', [5]],
       ['a/x', [1, 2, 3, 4]],
+      ['a/y', [5]],
     ]);
   });
 
@@ -384,11 +456,74 @@ describe('readZip refuses', () => {
 it('writeZip marks names as UTF-8 and aligns every payload to 64 bytes with a field that readers step over', () => {
   const bytes = plain();
   const { view, directory, second } = places(bytes);
-  for (const entry of [directory, second]) expect(view.getUint16(entry + 8, true)).toBe(0x0800);
-  expect(view.getUint16(6, true)).toBe(0x0800);
+  for (const entry of [directory, second]) expect(view.getUint16(entry + 8, true)).toBe(0x0808);
+  expect(view.getUint16(6, true)).toBe(0x0808);
+  // Checksum and sizes stand behind the content.
+  const behind = 33 + view.getUint16(28, true) + 4;
+  expect(view.getUint32(behind, true)).toBe(0x08074b50);
+  expect(view.getUint32(behind + 4, true)).toBe(view.getUint32(directory + 16, true));
+  expect([view.getUint32(behind + 8, true), view.getUint32(behind + 12, true)]).toEqual([4, 4]);
   for (const [, { offset }] of readZip(bytes)) expect(offset % 64).toBe(0);
   const room = view.getUint16(28, true);
   expect(view.getUint16(33, true)).toBe(0x4246);
   expect(view.getUint16(35, true)).toBe(room - 4);
   expect([...bytes.subarray(37, 33 + room)].every((byte) => byte === 0x5a)).toBe(true);
+});
+
+it('contents that overlap are refused before any is read', () => {
+  // Each entry claims all that follows it: to check their sums would take a second and more.
+  const count = 20000;
+  const bytes = writeZip(Array.from({ length: count }, (_, i) => [`a/${i}`, payload] as const));
+  const view = new DataView(bytes.buffer);
+  const directory = view.getUint32(bytes.length - 6, true);
+  for (let at = directory; view.getUint32(at, true) === 0x02014b50; at += 46 + view.getUint16(at + 28, true)) {
+    const size = directory - view.getUint32(at + 42, true) - 64;
+    view.setUint32(at + 20, size, true);
+    view.setUint32(at + 24, size, true);
+  }
+  const asked: number[] = [];
+  const reading = readDirectory(bytes.length);
+  expect(() => {
+    let step = reading.next();
+    while (step.done !== true) {
+      const { offset, length } = step.value;
+      asked.push(offset);
+      step = reading.next(bytes.subarray(offset, offset + length));
+    }
+  }).toThrow('zip: "a/0" overlaps "a/1"');
+  expect(asked.every((offset) => offset >= Math.min(directory, bytes.length - 65700))).toBe(true);
+});
+
+describe('crc32', () => {
+  it('is that of zip, by zlib and by tables, whatever the pieces', () => {
+    const bytes = Uint8Array.from({ length: 4099 }, (_, i) => (i * 7919) >> 3);
+    for (const length of [0, 1, 9, 15, 16, 17, 63, 64, 65, 4099]) {
+      const part = bytes.subarray(0, length);
+      expect(slicedCrc32(part)).toBe(zlibCrc32(part));
+      expect(crc32(part)).toBe(zlibCrc32(part));
+      for (const cut of [1, 16, 30])
+        if (cut < length) expect(crc32(part.subarray(cut), crc32(part.subarray(0, cut)))).toBe(zlibCrc32(part));
+    }
+    expect(slicedCrc32(new TextEncoder().encode('123456789'))).toBe(0xcbf43926);
+  });
+
+  it('does without node:zlib', () => {
+    const { getBuiltinModule } = process;
+    const bytes = new Uint8Array(1000).fill(7);
+    for (const missing of [
+      undefined,
+      () => undefined,
+      () => ({}),
+      () => {
+        throw new Error('not allowed');
+      },
+    ]) {
+      process.getBuiltinModule = missing as never;
+      try {
+        expect(crc32(bytes)).toBe(zlibCrc32(bytes));
+      } finally {
+        process.getBuiltinModule = getBuiltinModule;
+      }
+    }
+  });
 });

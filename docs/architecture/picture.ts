@@ -31,9 +31,12 @@ export const FOLDERS: Readonly<Record<string, Folder>> = {
   gradients: { column: 5, row: 0, text: 'accumulate, clip', uses: ['optimizers'] },
   schedules: { column: 5, row: 1, text: 'curves, schedulers', uses: ['optimizers'] },
   formats: { column: 5, row: 2, text: 'safetensors, PyTorch', uses: ['optimizers'] },
+  disk: { column: 6, row: 1.5, text: 'files, atomically', uses: ['formats'] },
+  checkpoints: { column: 7, row: 1.5, text: 'runs, folders of them', uses: ['disk', 'schedules', 'gradients'] },
+  'command-line': { column: 8, row: 2.5, text: 'inspect, diff, convert', uses: ['checkpoints'] },
   simd: { column: 5, row: 3, text: 'WebAssembly', uses: ['optimizers'] },
   threads: { column: 6, row: 3, text: 'workers', uses: ['simd'] },
-  doors: { column: 7, row: 1.5, text: 'what is imported', uses: ['gradients', 'schedules', 'formats', 'threads'] },
+  doors: { column: 9, row: 1.5, text: 'what is imported', uses: ['checkpoints', 'command-line', 'threads'] },
 };
 
 const WIDTH = 118;

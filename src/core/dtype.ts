@@ -17,16 +17,31 @@ export function isSixteen(dtype: DType): boolean {
 
 /** An array in a state dict: plain data, can be cloned structurally (postMessage, IndexedDB). Row-major. */
 export interface StateTensor {
-  /** Format of the elements in `data`. */
-  dtype: DType | 'int64' | 'bool' | 'uint8';
+  /**
+   * Format of the elements in `data`, by PyTorch's name. One that JavaScript has no array for (int8, uint32,
+   * float8_e4m3fn, complex64 ...) has its bytes in a Uint8Array, little-endian.
+   */
+  dtype: DType | 'int64' | 'bool' | 'uint8' | (string & {});
   /** Length of every dimension; `[]` is a scalar with one element. */
   shape: number[];
   /** The elements; bool is one byte each, 0 or 1. */
   data: NumericArray | BigInt64Array | Uint8Array;
 }
 
-/** Anything a state dict may hold. */
-export type StateValue = StateTensor | number | boolean | string | null | StateValue[] | { [key: string]: StateValue };
+/**
+ * Anything a state dict may hold. From `.pt` files also: a bigint for an int that a number cannot hold, a Uint8Array for
+ * bytes, arrays for tuples and sets.
+ */
+export type StateValue =
+  | StateTensor
+  | number
+  | bigint
+  | boolean
+  | string
+  | null
+  | Uint8Array
+  | StateValue[]
+  | { [key: string]: StateValue };
 
 /** The part of a saved group that every group has. */
 export interface SavedParams {

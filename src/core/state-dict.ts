@@ -105,6 +105,11 @@ export function stateArray(label: string, value: unknown, shape: readonly number
   return numbers;
 }
 
+/** Live state as it is, for writing it without a copy. */
+export function liveTensorOf(array: StateArray, shape: readonly number[]): StateTensor {
+  return { dtype: array.BYTES_PER_ELEMENT === 8 ? 'float64' : 'float32', shape: [...shape], data: array };
+}
+
 /** Live state as plain data of its own. */
 export function tensorOf(array: StateArray, shape: readonly number[]): StateTensor {
   // Copied through the constructor: a slice() of shared memory would be shared again.

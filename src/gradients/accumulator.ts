@@ -9,7 +9,7 @@ import { checkedGradient } from '../core/gradient.ts';
 import { matchNames } from '../core/match-names.ts';
 import { label, type Parameter, parametersOf } from '../core/parameter.ts';
 import { bfloat16Bits, float16BitsOf, widened } from '../core/sixteen-bits.ts';
-import { checkKeys, own, scalar, stateArray, tensorOf } from '../core/state-dict.ts';
+import { checkKeys, liveTensorOf, own, scalar, stateArray, tensorOf } from '../core/state-dict.ts';
 import { isFloat64, isShared, isUint16 } from '../core/typed-array.ts';
 
 /** A running sum: float64 beside float64 parameters, else float32. */
@@ -162,11 +162,25 @@ export class GradientAccumulator {
    * every parameter has a name, they are saved too, and sums find their parameters by them.
    */
   stateDict(): StateValue {
+    return this.#dict(tensorOf);
+  }
+
+  /** The parameters, in the order of the sums. @internal */
+  get parameters(): readonly Parameter[] {
+    return this.#parameters;
+  }
+
+  /** The state dict with the live sums themselves, for a file that is written without a copy. @internal */
+  liveStateDict(): StateValue {
+    return this.#dict(liveTensorOf);
+  }
+
+  #dict(toTensor: typeof tensorOf): StateValue {
     const names = this.#parameters.map(({ name }) => name);
     return {
       step: this.#step,
       ...(this.#weight !== this.#step && { weight: this.#weight }),
-      gradients: this.#sums.map((sum, i) => (sum === null ? null : tensorOf(sum, this.#parameters[i]!.shape))),
+      gradients: this.#sums.map((sum, i) => (sum === null ? null : toTensor(sum, this.#parameters[i]!.shape))),
       ...(names.every((name) => name !== undefined) && { param_names: names }),
     };
   }

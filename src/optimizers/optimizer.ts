@@ -8,6 +8,7 @@ import { options as checkedOptions, show } from '../core/check.ts';
 import type { OptimizerStateDict, StateValue } from '../core/dtype.ts';
 import { checkedGradient } from '../core/gradient.ts';
 import { label, type Parameter } from '../core/parameter.ts';
+import { liveTensorOf, tensorOf } from '../core/state-dict.ts';
 import { type Kernels, typescriptKernels } from '../engine/kernels.ts';
 import { Members } from './members.ts';
 import { GroupOptions } from './options.ts';
@@ -181,7 +182,13 @@ export abstract class Optimizer<O = object> {
    */
   stateDict(): OptimizerStateDict {
     this.#members.check(this.#begin('stateDict'));
-    return this.#state.save();
+    return this.#state.save(tensorOf);
+  }
+
+  /** The state dict with the live arrays themselves, for a file that is written without a copy. @internal */
+  liveStateDict(): OptimizerStateDict {
+    this.#members.check(this.#begin('stateDict'));
+    return this.#state.save(liveTensorOf);
   }
 
   /**
@@ -202,12 +209,13 @@ export abstract class Optimizer<O = object> {
    * Checks a state dict as {@link Optimizer.loadStateDict} does, and returns the function that puts
    * it in place, allocates nothing and cannot fail: for loading several objects, all or none.
    *
+   * @param options - `adopt`: the dict's arrays are nobody else's, and may become the live ones.
    * @internal
    */
-  prepareLoad(stateDict: OptimizerStateDict | StateValue): () => void {
+  prepareLoad(stateDict: OptimizerStateDict | StateValue, options: { adopt?: boolean } = {}): () => void {
     const alive = this.#begin('loadStateDict');
     this.#members.check(alive);
-    return this.#state.prepare(alive, stateDict);
+    return this.#state.prepare(alive, stateDict, options.adopt === true);
   }
 
   /** What this optimizer knows of a parameter. @internal */

@@ -6,7 +6,8 @@ import { integer, list, record, show } from '../core/check.ts';
 import type { OptimizerStateDict, StateValue } from '../core/dtype.ts';
 import { matchNames } from '../core/match-names.ts';
 import { label, sizeOf } from '../core/parameter.ts';
-import { checkKeys, own, type StateArray, scalar, stateArray, tensorOf } from '../core/state-dict.ts';
+import { checkKeys, own, type StateArray, scalar, stateArray, type tensorOf } from '../core/state-dict.ts';
+import { typescriptKernels } from '../engine/kernels.ts';
 import { allocateOwn, freeOwn } from '../engine/memory.ts';
 import { OWN } from '../engine/work.ts';
 import type { Members } from './members.ts';
@@ -39,8 +40,8 @@ export class StateKeeper {
     this.#stepper = stepper;
   }
 
-  /** The whole state, detached from the live one. A parameter without an update has no entry. */
-  save(): OptimizerStateDict {
+  /** The whole state, its arrays as `toTensor` has them. A parameter without an update has no entry. */
+  save(toTensor: typeof tensorOf): OptimizerStateDict {
     const { groups, slots, named } = this.#members;
     const state: OptimizerStateDict['state'] = {};
     let use = 0;
@@ -51,7 +52,7 @@ export class StateKeeper {
         group = slot.group;
         use = this.#stepper.useOf(group);
       }
-      state[slot.index] = this.#saveSlot(slot, use);
+      state[slot.index] = this.#saveSlot(slot, use, toTensor);
     }
     let index = 0;
     return {
@@ -64,11 +65,15 @@ export class StateKeeper {
     };
   }
 
-  #saveSlot({ step, arrays, parameter, work }: Slot, use: number): Record<string, StateValue> {
+  #saveSlot(
+    { step, arrays, parameter, work }: Slot,
+    use: number,
+    toTensor: typeof tensorOf,
+  ): Record<string, StateValue> {
     const entry: Record<string, StateValue> = { step };
     for (const [i, { key, shape, begun }] of this.#rule.state.entries()) {
       const array = begun === undefined && (use & (1 << i)) === 0 ? undefined : arrays.get(key);
-      if (array !== undefined) entry[key] = tensorOf(array, shape(parameter.shape, work.cut)!);
+      if (array !== undefined) entry[key] = toTensor(array, shape(parameter.shape, work.cut)!);
     }
     for (const [key, at] of Object.entries(this.#rule.savedNumbers ?? {})) entry[key] = work.numbers[at]!;
     return entry;
@@ -78,7 +83,7 @@ export class StateKeeper {
    * Checks a state and makes room for it; the function that it returns puts it in place, allocates
    * nothing and cannot fail. Another call, or a step, before that takes the room back.
    */
-  prepare(where: string, stateDict: unknown): () => void {
+  prepare(where: string, stateDict: unknown, adopt: boolean): () => void {
     this.release();
     const dict = dictOf(where, stateDict);
     const { groups: live, slots } = this.#members;
@@ -101,7 +106,7 @@ export class StateKeeper {
       const at = `${where}: state of ${label(slot.parameter, slot.index)}`;
       loaded.set(slot, this.#read(at, savedState[id], slot, groups[slot.groupIndex] as ParamGroup));
     }
-    const fresh = this.#makeRoom(loaded);
+    const fresh = this.#makeRoom(loaded, adopt);
     const load = ++this.#loads;
     return () => {
       if (load !== this.#loads) throw new Error(`${where}: this state was checked before another one; check it again`);
@@ -119,16 +124,18 @@ export class StateKeeper {
     this.#waiting = [];
   }
 
-  /** State arrays for what the slots do not have yet. */
-  #makeRoom(loaded: ReadonlyMap<Slot, LoadedState>): Map<Slot, [key: string, array: StateArray][]> {
+  /** State arrays for what the slots do not have yet; `adopt`: the loaded ones, where ordinary arrays will do. */
+  #makeRoom(loaded: ReadonlyMap<Slot, LoadedState>, adopt: boolean): Map<Slot, [key: string, array: StateArray][]> {
+    const adopts = adopt && this.#stepper.kernels === typescriptKernels;
     const fresh = new Map<Slot, [string, StateArray][]>();
     try {
       for (const [slot, { arrays }] of loaded) {
         const made: [string, StateArray][] = [];
-        for (const [key, { length }] of arrays) {
-          if (slot.arrays.has(key)) continue;
+        for (const [key, saved] of arrays) {
+          if (adopts) made.push([key, saved]);
+          if (adopts || slot.arrays.has(key)) continue;
           const dtype = slot.work.dtype === 'float64' ? 'float64' : 'float32';
-          const array = allocateOwn(this.#stepper.kernels, dtype, length);
+          const array = allocateOwn(this.#stepper.kernels, dtype, saved.length);
           this.#waiting.push(array);
           made.push([key, array]);
         }
@@ -160,7 +167,10 @@ export class StateKeeper {
       if (slot.arrays.has(key)) this.#stepper.drop(slot, key);
       slot.arrays.set(key, array);
     }
-    for (const [key, array] of loaded.arrays) slot.arrays.get(key)!.set(array);
+    for (const [key, saved] of loaded.arrays) {
+      const array = slot.arrays.get(key)!;
+      if (array !== saved) array.set(saved);
+    }
     for (const [key, at] of Object.entries(this.#rule.savedNumbers ?? {})) {
       slot.work.numbers[at] = loaded.numbers[key]!;
     }

@@ -26,6 +26,7 @@ import {
 import { encodeTrainingState } from 'tensorless/checkpoint';
 import { decodeSafetensors, encodeSafetensors } from 'tensorless/safetensors';
 import { decodeTorch, encodeTorch } from 'tensorless/torch';
+import { checkForms } from './forms.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -229,6 +230,12 @@ for (const { name, dtype, optimizer } of cases) {
     dtype === 'bfloat16' ? 2 ** -7 : 1e-6,
   );
 }
+
+// ---- every form of .pt
+
+console.log('Every form that torch.load(weights_only=True) reads, both ways');
+mkdirSync(join(folder, 'forms'));
+checkForms(join(folder, 'forms'), (...args) => sh(python, args, 300), check);
 
 // ---- a training state read by Python's safetensors
 

@@ -1,4 +1,5 @@
-"""A real transformers.Trainer run for test/torch/main.ts: python trainer.py record|resume FOLDER OPTIMIZER"""
+"""A real transformers.Trainer run for test/torch: python trainer.py record|resume FOLDER OPTIMIZER [CHECKPOINT]"""
+import json
 import sys
 from pathlib import Path
 
@@ -46,6 +47,15 @@ class Record(TrainerCallback):
         save_file(gradients, folder / f"gradients-{state.global_step + 1}.safetensors")
 
 
+class Losses(Trainer):
+    losses = []
+
+    def compute_loss(self, *args, **kwargs):
+        result = super().compute_loss(*args, **kwargs)
+        self.losses.append((result[0] if isinstance(result, tuple) else result).item())
+        return result
+
+
 torch.manual_seed(0)
 model = Tiny(Config())
 arguments = TrainingArguments(
@@ -53,7 +63,8 @@ arguments = TrainingArguments(
     max_steps=12, save_steps=4, per_device_train_batch_size=8, learning_rate=1e-2, lr_scheduler_type="linear",
     warmup_steps=2, optim=optim, weight_decay=0.01, report_to=[], logging_steps=1, use_cpu=True, disable_tqdm=True, seed=5,
 )
-trainer = Trainer(model=model, args=arguments, train_dataset=Data(), callbacks=[Record()] if command == "record" else [])
-trainer.train(resume_from_checkpoint=None if command == "record" else str(folder / "js" / "checkpoint-8"))
+trainer = Losses(model=model, args=arguments, train_dataset=Data(), callbacks=[Record()] if command == "record" else [])
+trainer.train(resume_from_checkpoint=None if command == "record" else str(folder / (sys.argv[4] if len(sys.argv) > 4 else "js/checkpoint-8")))
 save_file({name: p.detach().clone() for name, p in model.named_parameters()}, folder / f"final-{command}.safetensors")
+(folder / f"losses-{command}.json").write_text(json.dumps(Losses.losses))
 print("done")

@@ -1,0 +1,239 @@
+/** Folders of Hugging Face: weights in one file and in shards, checkpoints of Trainer (test/torch has a real one). */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import {
+  AdamW,
+  GradientAccumulator,
+  getLinearScheduleWithWarmup,
+  Parameter,
+  type StateTensor,
+  toBfloat16,
+} from 'tensorless';
+import { loadTrainerCheckpoint, loadWeights, saveTrainerCheckpoint } from 'tensorless/node';
+import { CheckpointError, decodeSafetensors, encodeSafetensors } from 'tensorless/safetensors';
+import { decodeTorch } from 'tensorless/torch';
+import { afterAll, describe, expect, it } from 'vitest';
+
+const folder = mkdtempSync(join(tmpdir(), 'tensorless-hf-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const inner = (): string => mkdtempSync(join(folder, 'x-'));
+const tensor = (...values: number[]): StateTensor => ({
+  dtype: 'float32',
+  shape: [values.length],
+  data: Float32Array.from(values),
+});
+const zeros = (name: string, length = 2): Parameter => new Parameter(new Float32Array(length), [length], { name });
+const json = (path: string, value: unknown): void => writeFileSync(path, JSON.stringify(value));
+
+function sharded(): string {
+  const at = inner();
+  const [one, two] = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'];
+  writeFileSync(join(at, one), encodeSafetensors({ a: tensor(1, 2) }));
+  writeFileSync(join(at, two), encodeSafetensors({ b: tensor(3, 4), c: tensor(5, 6) }));
+  json(join(at, 'model.safetensors.index.json'), {
+    metadata: { total_size: 24 },
+    weight_map: { a: one, b: two, c: two },
+  });
+  return at;
+}
+
+describe('loadWeights', () => {
+  it('reads one file, shards with an index, and a file by its own path', async () => {
+    const single = inner();
+    writeFileSync(
+      join(single, 'model.safetensors'),
+      encodeSafetensors({ a: tensor(1, 2), b: tensor(3, 4), c: tensor(5, 6) }),
+    );
+    for (const path of [single, pathToFileURL(sharded()), join(single, 'model.safetensors')]) {
+      const parameters = [zeros('c'), zeros('a'), zeros('b')];
+      expect(await loadWeights(path, parameters)).toEqual({ missing: [], unexpected: [] });
+      expect(parameters.map((p) => [...(p.data as Float32Array)])).toEqual([
+        [5, 6],
+        [1, 2],
+        [3, 4],
+      ]);
+    }
+  });
+
+  it('refuses missing and unexpected names, all or none; reports them where strict is false', async () => {
+    const at = sharded();
+    const parameters = [zeros('a'), zeros('x')];
+    const strict = loadWeights(at, parameters);
+    await expect(strict).rejects.toThrow(/it has no "x", and no parameter is named "b", "c"; rename parameters/);
+    await expect(strict).rejects.toBeInstanceOf(CheckpointError);
+    expect(parameters[0]!.data[0]).toBe(0);
+    expect(await loadWeights(at, parameters, { strict: false })).toEqual({ missing: ['x'], unexpected: ['b', 'c'] });
+    expect(parameters.map((p) => p.data[0])).toEqual([1, 0]);
+  });
+
+  it('refuses a shape that does not fit, and an integer, with nothing changed', async () => {
+    const at = inner();
+    writeFileSync(
+      join(at, 'model.safetensors'),
+      encodeSafetensors({ a: tensor(1, 2), b: { dtype: 'int8', shape: [2], data: new Uint8Array(2) } }),
+    );
+    const a = zeros('a');
+    await expect(loadWeights(at, [a, zeros('b')])).rejects.toThrow(/"b" is float32 here, but int8 in the file/);
+    await expect(loadWeights(at, [a, zeros('b', 3)])).rejects.toThrow(
+      /"b" has shape \[3\] here, but \[2\] in the file/,
+    );
+    expect(a.data[0]).toBe(0);
+  });
+
+  it('converts floats of another format, rounding to nearest', async () => {
+    const at = inner();
+    const values = [1.00390625, -3, 1e-8, Number.NaN];
+    const long = Float32Array.from({ length: 200_001 }, (_, i) => i);
+    writeFileSync(
+      join(at, 'model.safetensors'),
+      encodeSafetensors({
+        a: tensor(...values),
+        b: { dtype: 'bfloat16', shape: [4], data: toBfloat16(values) },
+        c: { dtype: 'float32', shape: [long.length], data: long },
+      }),
+    );
+    const a = new Parameter(new Uint16Array(4), [4], { name: 'a', dtype: 'bfloat16' });
+    const b = new Parameter(new Float64Array(4), [4], { name: 'b' });
+    const c = new Parameter(new Float64Array(long.length), [long.length], { name: 'c' });
+    await loadWeights(at, [a, b, c]);
+    expect(a.data).toEqual(toBfloat16(values));
+    expect(b.data[1]).toBe(-3);
+    expect(c.data.every((x, i) => x === i)).toBe(true);
+  });
+
+  it.each<[string, (at: string) => void, RegExp]>([
+    ['a missing shard', (at) => rmSync(join(at, 'model-00002-of-00002.safetensors')), /ENOENT/],
+    [
+      'a cut shard',
+      (at) => writeFileSync(join(at, 'model-00001-of-00002.safetensors'), 'x'),
+      /00001-of-00002.*too few/,
+    ],
+    [
+      'a shard elsewhere',
+      (at) => json(join(at, 'model.safetensors.index.json'), { weight_map: { a: '../x.safetensors' } }),
+      /must be the name/,
+    ],
+    [
+      'an index of nothing',
+      (at) => json(join(at, 'model.safetensors.index.json'), { weight_map: [] }),
+      /weight_map must name/,
+    ],
+    [
+      'an index that is no JSON',
+      (at) => writeFileSync(join(at, 'model.safetensors.index.json'), '{"weight_map":'),
+      /not valid JSON/,
+    ],
+  ])('refuses %s', async (_, damage, message) => {
+    const at = sharded();
+    damage(at);
+    const parameters = [zeros('a'), zeros('b'), zeros('c')];
+    await expect(loadWeights(at, parameters)).rejects.toThrow(message);
+    expect(parameters.every((p) => p.data[0] === 0)).toBe(true);
+  });
+});
+
+function run() {
+  const parameters = ['a', 'b', 'c'].map((name) => new Parameter(new Float32Array(4).fill(1), [2, 2], { name }));
+  const optimizer = new AdamW(parameters, { lr: 0.1 });
+  const scheduler = getLinearScheduleWithWarmup(optimizer, { numWarmupSteps: 1, numTrainingSteps: 9 });
+  const step = (): void => {
+    for (const [i, p] of parameters.entries()) p.grad = new Float32Array(4).fill(i + 1);
+    optimizer.step();
+    scheduler.step();
+  };
+  return { parts: { parameters, optimizer, scheduler }, step };
+}
+
+describe('saveTrainerCheckpoint and loadTrainerCheckpoint', () => {
+  it('continue a run with the same bits, and write what Trainer needs', async () => {
+    const first = run();
+    for (let t = 0; t < 3; t++) first.step();
+    const at = join(inner(), 'checkpoint-3');
+    await saveTrainerCheckpoint(at, first.parts, { globalStep: 3 });
+    expect(readdirSync(at).sort()).toEqual(['model.safetensors', 'optimizer.pt', 'scheduler.pt', 'trainer_state.json']);
+    const state = JSON.parse(readFileSync(join(at, 'trainer_state.json'), 'utf8')) as Record<string, unknown>;
+    expect(state).toMatchObject({ global_step: 3, train_batch_size: 8, save_steps: 500, log_history: [] });
+    expect(state.stateful_callbacks).toMatchObject({ TrainerControl: { args: { should_training_stop: false } } });
+    expect({ ...decodeSafetensors(readFileSync(join(at, 'model.safetensors'))).metadata }).toEqual({ format: 'pt' });
+    expect(decodeTorch(readFileSync(join(at, 'scheduler.pt')))).toHaveProperty('last_epoch', 3);
+    const second = run();
+    expect(await loadTrainerCheckpoint(pathToFileURL(at), second.parts)).toEqual({
+      globalStep: 3,
+      trainerState: state,
+    });
+    for (const one of [first, second]) one.step();
+    expect(second.parts.parameters.map((p) => p.data)).toEqual(first.parts.parameters.map((p) => p.data));
+    expect(second.parts.optimizer.stateDict()).toEqual(first.parts.optimizer.stateDict());
+  });
+
+  it('splits weights into shards, and removes those of an earlier save', async () => {
+    const first = run();
+    const at = join(inner(), 'checkpoint-1');
+    await saveTrainerCheckpoint(at, first.parts, { globalStep: 1 });
+    writeFileSync(join(at, 'config.json'), '{}');
+    await saveTrainerCheckpoint(at, first.parts, { globalStep: 2, maxShardBytes: 32 });
+    const shards = [
+      'model-00001-of-00002.safetensors',
+      'model-00002-of-00002.safetensors',
+      'model.safetensors.index.json',
+    ];
+    expect(readdirSync(at).filter((name) => name.startsWith('model'))).toEqual(shards);
+    expect(existsSync(join(at, 'config.json'))).toBe(true);
+    const index = JSON.parse(readFileSync(join(at, shards[2]!), 'utf8')) as unknown;
+    expect(index).toEqual({ metadata: { total_size: 48 }, weight_map: { a: shards[0], b: shards[0], c: shards[1] } });
+    expect((await loadTrainerCheckpoint(at, run().parts)).globalStep).toBe(2);
+    await saveTrainerCheckpoint(at, first.parts, { globalStep: 3, maxShardBytes: 1 });
+    expect(readdirSync(at).filter((name) => name.startsWith('model'))).toHaveLength(4);
+    await saveTrainerCheckpoint(at, first.parts, { globalStep: 4 });
+    expect(readdirSync(at).filter((name) => name.startsWith('model'))).toEqual(['model.safetensors']);
+  });
+
+  it('keeps a given trainer state, NaN and infinities as Python writes them', async () => {
+    const at = join(inner(), 'c');
+    const trainerState = {
+      log_history: [{ loss: Number.NaN, step: 1 }, { loss: Number.NEGATIVE_INFINITY }],
+      train_batch_size: 4,
+      epoch: 0.5,
+      stateful_callbacks: { Mine: { args: {} } },
+    };
+    await saveTrainerCheckpoint(at, { parameters: run().parts.parameters }, { globalStep: 7, trainerState });
+    const text = readFileSync(join(at, 'trainer_state.json'), 'utf8');
+    expect(text).toContain('{"loss":NaN,"step":1},{"loss":-Infinity}');
+    const { trainerState: back } = await loadTrainerCheckpoint(at, {});
+    expect(back).toMatchObject({
+      ...trainerState,
+      global_step: 7,
+      stateful_callbacks: { Mine: { args: {} }, TrainerControl: {} },
+    });
+  });
+
+  it('changes nothing when one file does not fit, and refuses what has no place', async () => {
+    const first = run();
+    first.step();
+    const at = join(inner(), 'checkpoint-1');
+    await saveTrainerCheckpoint(at, first.parts, { globalStep: 1 });
+    writeFileSync(join(at, 'scheduler.pt'), 'x');
+    const second = run();
+    await expect(loadTrainerCheckpoint(at, second.parts)).rejects.toThrow(/scheduler\.pt/);
+    expect(second.parts.parameters[0]!.data[0]).toBe(1);
+    expect(second.parts.optimizer.stateDict().state).toEqual({});
+    const accumulator = new GradientAccumulator(second.parts.parameters);
+    await expect(loadTrainerCheckpoint(at, { accumulator })).rejects.toThrow(/no place for accumulator/);
+    await expect(saveTrainerCheckpoint(at, { extra: 1 }, { globalStep: 1 })).rejects.toThrow(/no place for extra/);
+    for (const options of [
+      {},
+      { globalStep: -1 },
+      { globalStep: 1, maxShardBytes: 0 },
+      { globalStep: 1, shards: 2 },
+      { globalStep: 1, trainerState: 3 },
+    ])
+      await expect(saveTrainerCheckpoint(at, {}, options as never)).rejects.toThrow(/^saveTrainerCheckpoint: /);
+    writeFileSync(join(at, 'trainer_state.json'), '{"global_step": "many"}');
+    await expect(loadTrainerCheckpoint(at, {})).rejects.toThrow(/global_step must be a count, got "many"/);
+    await expect(saveTrainerCheckpoint(join(at, 'optimizer.pt'), {}, { globalStep: 1 })).rejects.toMatchObject({
+      code: 'ENOTDIR',
+    });
+  });
+});
