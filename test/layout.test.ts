@@ -5,7 +5,7 @@ import { breaches, isGenerated, ownFiles } from '../tools/layout.ts';
 /** Where lines are still too long. One that is in order is to be taken out of here. */
 const LONG_LINES = ['src/', 'bench/', 'docs/', 'test/'];
 /** Files that are still too long. */
-const LONG_FILES = ['src/formats/pickle.ts', 'src/torch.ts'];
+const LONG_FILES: string[] = [];
 
 const isPending = (breach: string): boolean => {
   const pending = / lines, at most \d+$/.test(breach) ? LONG_FILES : LONG_LINES;

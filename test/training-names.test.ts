@@ -133,7 +133,6 @@ describe('moments and sums go by name', () => {
     for (const names of [
       [undefined, undefined],
       ['a', undefined],
-      ['x', 'x'],
     ]) {
       const live = (run as (n: readonly (string | undefined)[], l: string[]) => ReturnType<typeof run>)(names, [
         'a',
@@ -143,6 +142,14 @@ describe('moments and sums go by name', () => {
       expect(live.optimizer.stateDict().state).toEqual(named.optimizer.stateDict().state);
       decodeTrainingState(encodeTrainingState({ optimizer: live.optimizer }), { optimizer: named.optimizer });
     }
+  });
+
+  it('is refused where two have one name, and it is another than the saved one', () => {
+    const named = run(['a', 'b']);
+    named.step(0);
+    const twins = (run as (n: readonly string[], l: string[]) => ReturnType<typeof run>)(['x', 'x'], ['a', 'b']);
+    const bytes = encodeTrainingState({ optimizer: named.optimizer });
+    expect(() => decodeTrainingState(bytes, { optimizer: twins.optimizer })).toThrow(/"a" was saved where "x" is here/);
   });
 });
 

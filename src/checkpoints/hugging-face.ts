@@ -3,8 +3,9 @@
  * an index.
  */
 import { join } from 'node:path';
-import type { StateTensor } from '../core/dtype.ts';
+import type { NumericArray, StateTensor } from '../core/dtype.ts';
 import type { Parameter } from '../core/parameter.ts';
+import { isUint16 } from '../core/typed-array.ts';
 import { replaceBytes, replaceFile } from '../disk/atomic-file.ts';
 import { type FileSource, fileSource } from '../disk/file-source.ts';
 import { pathOf, shownPath, statsAt } from '../disk/paths.ts';
@@ -155,9 +156,8 @@ function put({ data, dtype }: Parameter, from: string, saved: StateTensor['data'
     return;
   }
   for (let at = 0; at < data.length; at += STRETCH) {
-    const part = (saved as Float32Array).subarray(at, at + STRETCH);
-    const bits = part as unknown as Uint16Array;
-    const numbers = from === 'bfloat16' ? fromBfloat16(bits) : from === 'float16' ? fromFloat16(bits) : part;
+    const part = (saved as NumericArray).subarray(at, at + STRETCH);
+    const numbers = isUint16(part) ? (from === 'bfloat16' ? fromBfloat16(part) : fromFloat16(part)) : part;
     const target = dtype === 'bfloat16' ? toBfloat16(numbers) : dtype === 'float16' ? toFloat16(numbers) : numbers;
     (data as Float32Array).set(target, at);
   }

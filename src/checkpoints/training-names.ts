@@ -50,9 +50,10 @@ export function byName(
 
 /** An accumulator's state with its sums in this order. */
 function sums(dict: Dict, order: readonly number[]): StateValue {
-  const { gradients } = dict;
+  // Names beside sums that are in the live order would order them once more.
+  const { gradients, param_names: _, ...rest } = dict;
   if (!Array.isArray(gradients) || gradients.length !== order.length) return dict;
-  return { ...dict, gradients: order.map((i) => gradients[i]!) };
+  return { ...rest, gradients: order.map((i) => gradients[i]!) };
 }
 
 /**

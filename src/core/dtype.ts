@@ -53,9 +53,9 @@ export interface SavedParams {
 export type SavedGroup = SavedParams & Record<string, StateValue>;
 
 /** An optimizer's state as plain data, in PyTorch's nesting and with PyTorch's key names. */
-export interface OptimizerStateDict {
+export type OptimizerStateDict = {
   /** Keyed by parameter index, counted over all groups in their order, as in PyTorch. */
   state: Record<string, Record<string, StateValue>>;
   /** One entry per group. */
   param_groups: SavedGroup[];
-}
+};
