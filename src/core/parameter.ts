@@ -64,6 +64,7 @@ export interface Parameter<A extends NumericArray = NumericArray> {
    * leaves this parameter out.
    */
   get grad(): GradientOf<A> | null;
+  /** A Float16Array may be set beside float16 data. */
   set grad(gradient: GradientOf<A> | (A extends Uint16Array ? Float16ArrayLike : never) | null);
 }
 

@@ -19,8 +19,8 @@ import {
 } from 'tensorless';
 import { decodeTrainingState, encodeTrainingState } from 'tensorless/checkpoint';
 import { saveTrainingState } from 'tensorless/node';
-import { parallelKernels } from 'tensorless/parallel';
-import { runParallelWorker } from 'tensorless/parallel-worker';
+import { parallelKernels, runParallelWorker } from 'tensorless/parallel';
+import 'tensorless/parallel-worker';
 import { decodeSafetensors } from 'tensorless/safetensors';
 import { simdKernels } from 'tensorless/simd';
 import { decodeTorch, encodeTorch } from 'tensorless/torch';
