@@ -192,7 +192,7 @@ async function readLive(source: ByteSource, file: RunFile, start: number, parts:
  * Where the library's own states have arrays; what stands elsewhere may be kept under another key
  * when it is live.
  */
-const OWN_PLACE = /^\/(state\/\d+\/(exp_avg|exp_avg_sq|exp_avg_sq_row|exp_avg_sq_col|max_exp_avg_sq)|gradients\/\d+)$/;
+const OWN_PLACE = /^\/(state\/\d+\/((max_)?exp_avg(_sq(_row|_col)?)?|momentum_buffer)|gradients\/\d+)$/;
 
 /** Gives the stand-ins that do not stand at such a place memory of their own. */
 function fillOthers(value: unknown, path: string, late: Map<StateTensor, Entry>, staging: Staging): void {
