@@ -14,7 +14,7 @@
 
 import { options as checkedOptions, integer } from './core/check.ts';
 import { ENGINE } from './engine/engine.ts';
-import type { Kernels } from './engine/kernels.ts';
+import { type Kernels, typescriptKernels } from './engine/kernels.ts';
 import { Arena } from './simd/arena.ts';
 import { Copies } from './simd/copies.ts';
 import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine } from './simd/module.ts';
@@ -85,4 +85,21 @@ export function simdKernels(options: SimdOptions = {}): Kernels {
       forget: () => copies.forget(),
     },
   };
+}
+
+/**
+ * {@link simdKernels} where WebAssembly SIMD runs and is allowed, else the TypeScript loops: the same
+ * bits either way.
+ *
+ * @param options - As of {@link simdKernels}.
+ * @throws TypeError or RangeError when an option is wrong, or the system does not give that memory.
+ */
+export function fastestKernels(options: SimdOptions = {}): Kernels {
+  try {
+    return simdKernels(options);
+  } catch (error) {
+    // Wrong options and too little memory are told by these two.
+    if (error instanceof TypeError || error instanceof RangeError) throw error;
+    return typescriptKernels;
+  }
 }

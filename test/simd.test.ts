@@ -9,7 +9,7 @@ import {
   type Optimizer,
   Parameter,
 } from 'tensorless';
-import { simdKernels } from 'tensorless/simd';
+import { fastestKernels, simdKernels } from 'tensorless/simd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { sixteen } from '../src/core/sixteen-bits.ts';
 import { engineOf } from '../src/engine/kernels.ts';
@@ -685,5 +685,22 @@ describe('the loops alone', () => {
       const expected = [0, 1, 2].map((j) => [0, 1, 2, 3].reduce((sum, i) => sum + (3 * i + j - 5) ** 2, 0));
       expect([...columns]).toEqual(expected);
     }
+  });
+});
+
+describe('fastestKernels', () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  it('are the SIMD ones where they run, else the TypeScript ones; a wrong option is refused all the same', () => {
+    expect(fastestKernels({ arenaBytes: 2 ** 16 }).name).toBe('simd');
+    expect(() => fastestKernels({ arenaBytes: -1 })).toThrow('arenaBytes');
+    expect(() => fastestKernels({ arenaBites: 1 } as object)).toThrow('unknown option');
+  });
+
+  it('are the TypeScript ones where there is no WebAssembly', async () => {
+    vi.stubGlobal('WebAssembly', undefined);
+    vi.resetModules();
+    const { fastestKernels: fresh } = await import('tensorless/simd');
+    expect(fresh().name).toBe('typescript');
   });
 });
