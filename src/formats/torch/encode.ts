@@ -182,9 +182,11 @@ class Encoder {
             });
           });
         } else if (key === 'param_groups') {
-          const groups = dict.param_groups.map(({ params, ...options }) => ({
+          const groups = dict.param_groups.map(({ params, param_names, ...options }) => ({
             ...options,
             params: params.map((id) => renamed.get(String(id))!),
+            // Where names stand for the parameters, torch.distributed knows no second list of them.
+            ...(names === undefined && param_names !== undefined && { param_names }),
           }));
           this.#array(groups as StateValue[], key, 'group');
         } else this.value(value as StateValue, key, 'group');
