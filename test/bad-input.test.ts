@@ -82,7 +82,7 @@ describe.each(optimizers)('$name', ({ name, make, options }) => {
       Parameter,
       Parameter,
     ];
-    expect(errorOf(() => make(params([]))).message).toMatch('params is empty');
+    expect(errorOf(() => make(params([]))).message).toMatch('params holds no Parameter');
     expect(errorOf(() => make(params([{ params: [] }]))).message).toMatch('params holds no Parameter');
     expect(errorOf(() => make(params([a, { params: [b] }]))).message).toMatch('mixes Parameters and groups');
     expect(errorOf(() => make(params([a, b, a]))).message).toMatch('parameter "w1" is in this optimizer twice');

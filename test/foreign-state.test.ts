@@ -299,7 +299,7 @@ describe.each(optimizers)('an empty group beside others ($name)', ({ make }) => 
     expect(exactly(again.stateDict())).toBe(exactly(dict));
     // But an optimizer without any parameter is a mistake.
     expect(() => make([{ params: [] }])).toThrow(/params holds no Parameter/);
-    expect(() => make([])).toThrow(/params is empty/);
+    expect(() => make([])).toThrow(/params holds no Parameter/);
   });
 });
 

@@ -121,6 +121,27 @@ export function boolean(label: string, value: unknown): boolean {
   return value;
 }
 
+/** A string, or undefined. */
+export function optionalText(label: string, value: unknown): string | undefined {
+  if (value === undefined || typeof value === 'string') return value;
+  throw new TypeError(`${label} must be a string, got ${show(value)}`);
+}
+
+/** The items of an iterable. */
+export function iterated(label: string, value: unknown, of: string): unknown[] {
+  if (typeof value !== 'string' && typeof (value as Iterable<unknown> | null)?.[Symbol.iterator] === 'function') {
+    return [...(value as Iterable<unknown>)];
+  }
+  throw new TypeError(`${label} must be an array (or other iterable) of ${of}, got ${show(value)}`);
+}
+
+/** An array of so many items. */
+export function listOf(label: string, value: unknown, count: number, of: string): unknown[] {
+  if (Array.isArray(value) && value.length === count) return value;
+  const came = Array.isArray(value) ? value.length : show(value);
+  throw new RangeError(`${label} must list ${count} ${of}; got ${came}`);
+}
+
 /** One of the listed strings. */
 export function oneOf<const T extends string>(label: string, value: unknown, known: readonly T[]): T {
   if (!known.includes(value as T)) {

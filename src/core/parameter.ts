@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { options as checkedOptions, integer, show } from './check.ts';
+import { options as checkedOptions, integer, iterated, optionalText, show } from './check.ts';
 import type { DType, NumericArray } from './dtype.ts';
 import { type Float16ArrayLike, float16Bits, tagOf } from './typed-array.ts';
 
@@ -109,9 +109,7 @@ export class Parameter<A extends NumericArray = NumericArray> {
   constructor(data: A | Float16ArrayLike, shape?: readonly number[] | ParameterOptions, given?: ParameterOptions) {
     const bare = given === undefined && isOptions(shape);
     const { dtype, name } = checkedOptions('Parameter', bare ? shape : given, ['dtype', 'name']) as ParameterOptions;
-    if (name !== undefined && typeof name !== 'string') {
-      throw new TypeError(`Parameter: name must be a string, got ${show(name)}`);
-    }
+    optionalText('Parameter: name', name);
     const where = name === undefined ? 'Parameter' : `Parameter ${show(name)}`;
     const formats = FORMATS[tagOf(data)];
     if (formats === undefined) {
@@ -156,11 +154,13 @@ export function sizeOf(shape: readonly number[]): number {
  * @throws TypeError when it is none, or holds something else.
  */
 export function parametersOf(where: string, params: unknown): Parameter[] {
-  if (params instanceof Parameter || typeof (params as Iterable<unknown> | null)?.[Symbol.iterator] !== 'function') {
-    throw new TypeError(`${where}: params must be an array (or other iterable) of Parameters, got ${show(params)}`);
-  }
-  return [...(params as Iterable<unknown>)].map((parameter, i) => {
-    if (parameter instanceof Parameter) return parameter;
-    throw new TypeError(`${where}: params[${i}] must be a Parameter, got ${show(parameter)}`);
+  return iterated(`${where}: params`, params, 'Parameters').map((item, i) => {
+    if (item instanceof Parameter) return item;
+    throw new TypeError(`${where}: params[${i}] must be a Parameter, got ${show(item)}${wrapped(item)}`);
   });
+}
+
+/** The repair where an array stands in the place of a Parameter. */
+export function wrapped(value: unknown): string {
+  return ArrayBuffer.isView(value) ? '; wrap the array: new Parameter(array, shape)' : '';
 }

@@ -3,7 +3,7 @@
  * Objects may have a null prototype and hostile keys, so only own properties are read.
  */
 
-import { list, show, unknownName } from './check.ts';
+import { show, unknownName } from './check.ts';
 import type { DType, StateTensor } from './dtype.ts';
 import { sizeOf } from './parameter.ts';
 import { widened } from './sixteen-bits.ts';
@@ -17,6 +17,14 @@ export function own(value: Record<string, unknown>, key: string): unknown {
   return Object.hasOwn(value, key) ? value[key] : undefined;
 }
 
+/** Refuses keys that are missing. */
+export function requireKeys(label: string, value: Record<string, unknown>, required: readonly string[]): void {
+  const missing = required.find((key) => own(value, key) === undefined);
+  if (missing === undefined) return;
+  const keys = Object.keys(value).slice(0, 12).map(show).join(', ');
+  throw new RangeError(`${label}: key "${missing}" is missing; it has ${keys || 'no keys'}`);
+}
+
 /** Refuses keys that are not known and keys that are missing; `optional` ones may be absent. */
 export function checkKeys(
   label: string,
@@ -24,14 +32,9 @@ export function checkKeys(
   required: readonly string[],
   optional: readonly string[] = [],
 ): void {
-  for (const key of Object.keys(value)) {
-    if (!required.includes(key) && !optional.includes(key)) unknownName(label, 'key', key, [...required, ...optional]);
-  }
-  for (const key of required) {
-    if (own(value, key) === undefined) {
-      throw new RangeError(`${label}: key "${key}" is missing; it has ${list(Object.keys(value)) || 'no keys'}`);
-    }
-  }
+  const known = [...required, ...optional];
+  for (const key of Object.keys(value)) if (!known.includes(key)) unknownName(label, 'key', key, known);
+  requireKeys(label, value, required);
 }
 
 /** Whether this is an array of a state dict. */

@@ -170,7 +170,7 @@ export abstract class Optimizer<O = object> {
     if (this.#disposed) return;
     this.#checkAlive('dispose');
     this.#disposed = true;
-    this.#state.release();
+    this.#state.forget();
     this.#stepper.dispose(this.#members.slots);
   }
 
@@ -210,9 +210,9 @@ export abstract class Optimizer<O = object> {
     return this.#state.prepare(alive, stateDict);
   }
 
-  /** What this optimizer knows of a parameter. @internal */
-  protected slotOf(parameter: Parameter): Slot<ParamGroup<O>> | undefined {
-    return this.#members.find(parameter) as Slot<ParamGroup<O>> | undefined;
+  /** What this optimizer knows of a parameter; refuses one that is not its own. @internal */
+  protected slotOf(where: string, parameter: Parameter): Slot<ParamGroup<O>> {
+    return this.#members.get(where, parameter) as Slot<ParamGroup<O>>;
   }
 
   /** Where a call stands, for its messages; refuses it where the optimizer cannot be used now. */
@@ -244,10 +244,8 @@ export abstract class Optimizer<O = object> {
 
   /** Adds all groups or, when one is refused, none. */
   #addGroups(inputs: readonly unknown[]): void {
-    const seen = new Set<Parameter>();
-    const known = (one: Parameter): boolean => this.#members.find(one) !== undefined;
     const first = this.paramGroups.length;
-    const groups = inputs.map((input, i) => this.#options.readInput(input, first + i, known, seen));
+    const groups = inputs.map((input, i) => this.#options.readInput(input, first + i));
     this.#members.add(groups, this.#stepper.makeWork);
   }
 }
