@@ -65,12 +65,15 @@ export function unknownName(label: string, what: 'option' | 'key', name: string,
   );
 }
 
-/** A plain object, not an array or typed array. */
+/** Whether this is an object, not an array or typed array. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
+}
+
+/** An object, not an array or typed array. */
 export function record(label: string, value: unknown): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) {
-    throw new TypeError(`${label} must be an object, got ${show(value)}`);
-  }
-  return value as Record<string, unknown>;
+  if (isRecord(value)) return value;
+  throw new TypeError(`${label} must be an object, got ${show(value)}`);
 }
 
 /** Own options of a known name; `undefined` values count as absent. */
@@ -98,9 +101,7 @@ function within(label: string, value: unknown, kind: string, isKind: (x: unknown
   // A limit that is not there is undefined, and no comparison with it holds; NaN is of neither kind.
   if (isKind(x) && !(x < min!) && !(x > max!) && !(x <= above!) && !(x >= below!)) return x;
   const texts = { min: 'at least', above: 'greater than', max: 'at most', below: 'less than' } as const;
-  const parts = (Object.keys(texts) as (keyof Limits)[])
-    .filter((key) => limits[key] !== undefined)
-    .map((key) => ` ${texts[key]} ${limits[key]}`);
+  const parts = Object.entries(limits).map(([key, limit]) => ` ${texts[key as keyof Limits]} ${limit}`);
   const Kind = typeof x === 'number' ? RangeError : TypeError;
   throw new Kind(`${label} must be ${kind}${parts.join(' and')}, got ${show(x)}`);
 }

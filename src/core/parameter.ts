@@ -4,12 +4,12 @@
  *
  * @module
  */
-import { options as checkedOptions, integer, iterated, optionalText, show } from './check.ts';
+import { options as checkedOptions, integer, isRecord, iterated, optionalText, show } from './check.ts';
 import type { DType, NumericArray } from './dtype.ts';
 import { type Float16ArrayLike, float16Bits, tagOf } from './typed-array.ts';
 
 /** The formats that each kind of array holds; where there are two, somebody has to say which. */
-const FORMATS: Readonly<Record<string, readonly DType[]>> = {
+export const FORMATS: Readonly<Record<string, readonly DType[]>> = {
   Float32Array: ['float32'],
   Float64Array: ['float64'],
   Float16Array: ['float16'],
@@ -32,11 +32,6 @@ export interface ParameterOptions {
   dtype?: DType;
   /** Name for messages, checkpoints and the stochastic rounding's stream. Default none. */
   name?: string;
-}
-
-/** Whether this is meant as options, not as a shape. */
-function isOptions(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
 }
 
 function checkedShape(where: string, shape: unknown, length: number): readonly number[] {
@@ -107,7 +102,7 @@ export class Parameter<A extends NumericArray = NumericArray> {
   /** The same for a vector: shape `[data.length]`. */
   constructor(data: A | Float16ArrayLike, options: ParameterOptions);
   constructor(data: A | Float16ArrayLike, shape?: readonly number[] | ParameterOptions, given?: ParameterOptions) {
-    const bare = given === undefined && isOptions(shape);
+    const bare = given === undefined && isRecord(shape);
     const { dtype, name } = checkedOptions('Parameter', bare ? shape : given, ['dtype', 'name']) as ParameterOptions;
     optionalText('Parameter: name', name);
     const where = name === undefined ? 'Parameter' : `Parameter ${show(name)}`;

@@ -39,7 +39,6 @@ export class Members {
 
   /** Adds groups of new parameters, all or none; `makeWork` may fail. */
   add(groups: readonly ParamGroup[], makeWork: (parameter: Parameter) => Work): void {
-    if (this.groups.length !== this.#made.length) throw this.#changed(`${this.#name}.addParamGroup`);
     const parameters = groups.flatMap(({ params }) => params);
     const first = this.slots.length;
     const places = new Map(parameters.map((parameter, i) => [parameter, first + i]));
@@ -122,12 +121,11 @@ export class Members {
   #changed(where: string): RangeError {
     const { groups } = this;
     const made = this.#made;
-    const other = made.findIndex(({ group }, i) => group !== groups[i]);
+    const other = [...groups, undefined].findIndex((group, i) => group !== made[i]?.group);
     const lost = this.slots.find(({ parameter, group, place }) => group.params[place] !== parameter);
     const more = made.flatMap(({ group, count }) => group.params.slice(count));
     let what = `${nameOf(more[0])} was put into a group`;
     if (other >= 0) what = `paramGroups[${other}] is not the group that was made`;
-    else if (groups.length > made.length) what = `paramGroups has ${groups.length} groups instead of ${made.length}`;
     else if (lost !== undefined) {
       const { parameter, index, groupIndex, place } = lost;
       what = `${label(parameter, index)} is not at paramGroups[${groupIndex}].params[${place}] any more`;

@@ -61,17 +61,15 @@ export class GroupOptions {
   readParams(params: Params): ParamGroupInput[] {
     const { name } = this.#rule;
     const given = iterated(`${name}: params`, params, 'Parameters or of groups { params, ... }');
-    const bare = given.filter((item) => item instanceof Parameter).length;
-    if (bare === 0) return given as ParamGroupInput[];
-    if (bare === given.length) return [{ params: given as Parameter[] }];
-    throw new TypeError(`${name}: params mixes Parameters and groups; put the Parameters into a group { params }`);
+    return given.every((item) => item instanceof Parameter) ? [{ params: given }] : (given as ParamGroupInput[]);
   }
 
   /** A new group. */
   readInput(input: unknown, index: number): ParamGroup {
     const where = `${this.#rule.name}: group ${index}`;
-    if (ArrayBuffer.isView(input)) {
-      throw new TypeError(`${where} must be a Parameter or { params }, got ${show(input)}${wrapped(input)}`);
+    if (input instanceof Parameter || ArrayBuffer.isView(input)) {
+      const got = `got ${show(input)}${wrapped(input)}`;
+      throw new TypeError(`${where} must be a Parameter among Parameters, or { params } among groups; ${got}`);
     }
     const { params, initialLr, name, ...rest } = record(where, input);
     const given = options(where, rest, this.#names);

@@ -363,16 +363,8 @@ export class LambdaLR extends EpochScheduler {
 
   /** @internal */
   protected override lrsAt(step: number): number[] {
-    return this.bases.map((base, i) => {
-      const factor: unknown = this.#curves[i]!(step);
-      if (typeof factor !== 'number' || !(factor >= 0 && factor < Number.POSITIVE_INFINITY)) {
-        throw new RangeError(
-          `${nameOf(this.constructor)}: the curve of group ${i} must return a finite number of at least 0, ` +
-            `got ${show(factor)} at step ${step}`,
-        );
-      }
-      return base * factor;
-    });
+    const where = `${nameOf(this.constructor)}: at step ${step} the curve of group`;
+    return this.bases.map((base, i) => base * atLeast0(`${where} ${i}`, this.#curves[i]!(step)));
   }
 
   /** @internal */
