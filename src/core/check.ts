@@ -32,7 +32,7 @@ export function list(names: Iterable<string>): string {
 
 /** Edit distance (Levenshtein), for "did you mean". */
 function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  let row = [...b, ''].map((_, j) => j);
   for (const [i, x] of [...a].entries()) {
     let left = i;
     row = row.map((up, j) => {

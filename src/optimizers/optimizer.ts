@@ -76,13 +76,7 @@ export abstract class Optimizer<O = object> {
     }
     // The closure may have done anything.
     if (closure !== undefined) this.#checkAlive('step');
-    try {
-      this.#activateAll(where);
-      this.#stepper.begin(where);
-      this.#stepper.run();
-    } finally {
-      this.#stepper.end();
-    }
+    this.#run(where);
     return loss;
   }
 
@@ -128,13 +122,7 @@ export abstract class Optimizer<O = object> {
     if (parameter.grad === null) {
       throw new RangeError(`${where}: ${label(parameter, slot.index)} has no gradient; set its grad first`);
     }
-    try {
-      this.#activate(where, slot);
-      this.#stepper.begin(where);
-      this.#stepper.run();
-    } finally {
-      this.#stepper.end();
-    }
+    this.#run(where, slot);
   }
 
   /** Calls of `step` and `stepParameter` that were not refused, left out or not; not saved. */
@@ -227,6 +215,18 @@ export abstract class Optimizer<O = object> {
     if (this.#disposed) throw new Error(`${this.#name}.${method}: this optimizer was disposed; make a new one`);
     if (this.#busy) {
       throw new Error(`${this.#name}.${method}: a stepAsync of this optimizer is under way; await it first`);
+    }
+  }
+
+  /** A step on the calling thread, of one parameter or of all that have a gradient. */
+  #run(where: string, only?: Slot): void {
+    try {
+      if (only === undefined) this.#activateAll(where);
+      else this.#activate(where, only);
+      this.#stepper.begin(where);
+      this.#stepper.run();
+    } finally {
+      this.#stepper.end();
     }
   }
 
