@@ -373,7 +373,7 @@ describe('the state of another kind is refused by its name', () => {
     refuses(
       optimizer,
       () => load(optimizer, scheduler as never),
-      'state dict of a scheduler',
+      'state dict of CosineAnnealingLR; load it into one of that kind',
       'scheduler.loadStateDict',
     );
     const whole = { epoch: 1, model: {}, optimizer: optimizer.stateDict() };

@@ -2,7 +2,8 @@
  * An optimizer's state as plain data and back, in PyTorch's nesting and with PyTorch's keys. A state
  * is read whole and checked before anything is put in place.
  */
-import { integer, listOf, optionalText, record, show } from '../core/check.ts';
+import { integer, isRecord, listOf, optionalText, record, show } from '../core/check.ts';
+import { dictOfKind } from '../core/dict-kind.ts';
 import type { OptimizerStateDict, StateValue } from '../core/dtype.ts';
 import { matchNames } from '../core/match-names.ts';
 import { label } from '../core/parameter.ts';
@@ -160,19 +161,13 @@ export class StateKeeper {
 
 /** The dict of an optimizer; another kind of dict is refused by its name. */
 function dictOf(where: string, stateDict: unknown): Record<string, unknown> {
-  const dict = record(`${where}: the state dict`, stateDict);
   const keys = ['state', 'param_groups'];
-  const whole = (value: unknown): boolean =>
-    typeof value === 'object' && value !== null && keys.every((key) => Object.hasOwn(value, key));
-  if (!whole(dict)) {
-    if (own(dict, 'last_epoch') !== undefined) {
-      throw new RangeError(`${where}: this is the state dict of a scheduler; load it with scheduler.loadStateDict`);
-    }
-    const inner = Object.keys(dict).find((key) => whole(dict[key]));
-    if (inner !== undefined) {
-      throw new RangeError(`${where}: this is a whole checkpoint; load its entry ${show(inner)}`);
-    }
+  const whole = (value: unknown): boolean => isRecord(value) && keys.every((key) => Object.hasOwn(value, key));
+  const inner = isRecord(stateDict) && Object.keys(stateDict).find((key) => whole(stateDict[key]));
+  if (inner && !whole(stateDict)) {
+    throw new RangeError(`${where}: this is a whole checkpoint; load its entry ${show(inner)}`);
   }
+  const dict = dictOfKind(where, stateDict, 'param_groups');
   checkKeys(where, dict, keys);
   return dict;
 }
