@@ -374,7 +374,6 @@ describe('the state of another kind is refused by its name', () => {
       optimizer,
       () => load(optimizer, scheduler as never),
       'state dict of CosineAnnealingLR; load it into one of that kind',
-      'scheduler.loadStateDict',
     );
     const whole = { epoch: 1, model: {}, optimizer: optimizer.stateDict() };
     refuses(optimizer, () => load(optimizer, whole as never), 'whole checkpoint; load its entry "optimizer"');

@@ -44,8 +44,7 @@ function checkedShape(where: string, shape: unknown, length: number): readonly n
   const size = sizeOf(shape);
   if (size !== length) {
     throw new RangeError(
-      `${where}: shape ${show(shape)} has ${size} elements but data has ${length}; ` +
-        'give the shape that the data was made with',
+      `${where}: shape ${show(shape)} has ${size} elements but data has ${length}; ` + 'give the data its own shape',
     );
   }
   return Object.freeze([...(shape as number[])]);

@@ -325,7 +325,7 @@ const adafactor: Rule<AdafactorOptions, AdafactorLoops, Decay> = {
   checkGroup(where, group, construction) {
     if (construction && group.relativeStep && group.lr !== null) {
       throw new RangeError(
-        `${where}: lr must be null with relativeStep: true, which computes its own, got ${show(group.lr)}; ` +
+        `${where}: lr must be null with relativeStep: true, got ${show(group.lr)}; ` +
           'leave lr out, or pass relativeStep: false to use it',
       );
     }
@@ -337,8 +337,7 @@ const adafactor: Rule<AdafactorOptions, AdafactorLoops, Decay> = {
     }
     if (group.warmupInit && !group.relativeStep) {
       throw new RangeError(
-        `${where}: warmupInit: true needs relativeStep: true; ` +
-          'for a warm-up of your own lr use a schedule with numWarmupSteps',
+        `${where}: warmupInit: true needs relativeStep: true; ` + 'for your own lr use a schedule with numWarmupSteps',
       );
     }
   },

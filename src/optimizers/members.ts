@@ -45,14 +45,14 @@ export class Members {
     const called = (one: Parameter): string => label(one, this.#slotOf.get(one)?.index ?? places.get(one));
     const twice = parameters.find((one, i) => this.#slotOf.has(one) || places.get(one) !== first + i);
     if (twice !== undefined) {
-      throw new RangeError(`${this.#name}: ${called(twice)} is in this optimizer twice; name it in one group only`);
+      throw new RangeError(`${this.#name}: ${called(twice)} is in this optimizer twice; name it once`);
     }
     const works = parameters.map(makeWork);
     const clash = this.#memory.add(parameters);
     if (clash !== undefined) {
       throw new RangeError(
         `${this.#name}: ${clash.map(called).join(' and ')} share memory; ` +
-          'give each an array of its own, or tie them by using one Parameter',
+          'give each an array of its own, or use one Parameter for both',
       );
     }
     let at = 0;

@@ -47,7 +47,7 @@ export abstract class Optimizer<O = object> {
     this.paramGroups = this.#members.groups as ParamGroup<O>[];
     this.#addGroups(this.#options.readParams(params as Params));
     if (this.#members.slots.length === 0) {
-      throw new RangeError(`${rule.name}: params holds no Parameter; give at least one group with one`);
+      throw new RangeError(`${rule.name}: params holds no Parameter; give at least one`);
     }
   }
 
