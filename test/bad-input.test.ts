@@ -82,9 +82,11 @@ describe.each(optimizers)('$name', ({ name, make, options }) => {
       Parameter,
       Parameter,
     ];
-    expect(errorOf(() => make(params([]))).message).toMatch('params is empty');
+    expect(errorOf(() => make(params([]))).message).toMatch('params holds no Parameter');
     expect(errorOf(() => make(params([{ params: [] }]))).message).toMatch('params holds no Parameter');
-    expect(errorOf(() => make(params([a, { params: [b] }]))).message).toMatch('mixes Parameters and groups');
+    expect(errorOf(() => make(params([a, { params: [b] }]))).message).toMatch(
+      'group 0 must be a Parameter among Parameters, or { params } among groups',
+    );
     expect(errorOf(() => make(params([a, b, a]))).message).toMatch('parameter "w1" is in this optimizer twice');
     expect(errorOf(() => make(params([{ params: [a] }, { params: [b, a] }]))).message).toMatch('parameter "w1"');
     refuses(optimizer, () => optimizer.addParamGroup({ params: [a, optimizer.paramGroups[0]!.params[2]!] }), '"p2"');

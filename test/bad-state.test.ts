@@ -29,8 +29,8 @@ describe.each([
     ['with a further key', 'unknown key "extra"', (dict) => ({ ...dict, extra: 1 })],
     ['with a __proto__ key', 'unknown key "__proto__"', (dict) => Object.assign(hostile('{"__proto__": {}}'), dict)],
     ['with an array for state', 'state must be an object', (dict) => ({ ...dict, state: [] })],
-    ['with an object for groups', 'param_groups must be an array', (dict) => ({ ...dict, param_groups: {} })],
-    ['with no group', 'param_groups must be an array of 1', (dict) => ({ ...dict, param_groups: [] })],
+    ['with an object for groups', 'param_groups must list', (dict) => ({ ...dict, param_groups: {} })],
+    ['with no group', 'param_groups must list 1 groups', (dict) => ({ ...dict, param_groups: [] })],
     ['with two groups', 'got 2', (dict) => void dict.param_groups.push(dict.param_groups[0]!)],
     [
       'with null for a group',

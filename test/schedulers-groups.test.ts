@@ -189,7 +189,7 @@ it('a NaN from weights that are NaN is reported by AdafactorSchedule and not wri
 it('learning rates that are no array are refused by name', () => {
   const scheduler = T.getConstantSchedule(optimizerWith([0.1]));
   expect(() => scheduler.loadStateDict({ ...scheduler.stateDict(), _last_lr: 3 } as never)).toThrow(
-    /_last_lr must be an array/,
+    /_last_lr must list/,
   );
 });
 
@@ -207,7 +207,7 @@ describe('a state dict', () => {
     const dict = linear.stateDict() as Record<string, unknown>;
     for (const curves of [[], [null, null], 3]) {
       expect(() => linear.loadStateDict({ ...dict, lr_lambdas: curves } as never)).toThrow(
-        /lr_lambdas must be an array of 1 items, one per group/,
+        /lr_lambdas must list 1 items, one per group/,
       );
     }
     const plateau = T.getScheduler('reduce_lr_on_plateau', optimizer());

@@ -63,7 +63,7 @@ describe.each(states)('torch $torch: ReduceLROnPlateau', ({ plateau }) => {
     const own = new T.ReduceLROnPlateau(optimizerWith([0.1, 0.2, 0.3]), { minLr: [0, 0, 0] });
     const state = { ...plateau.grown.state, default_min_lr: null };
     expect(() => own.loadStateDict(state)).toThrow(/minLr has 2 items but the optimizer now has 3 groups/);
-    expect(() => make([0.1]).loadStateDict(plateau.at)).toThrow(/min_lrs must be an array of 1 items/);
+    expect(() => make([0.1]).loadStateDict(plateau.at)).toThrow(/min_lrs must list 1 items/);
   });
 });
 

@@ -32,7 +32,7 @@ export function list(names: Iterable<string>): string {
 
 /** Edit distance (Levenshtein), for "did you mean". */
 function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  let row = [...b, ''].map((_, j) => j);
   for (const [i, x] of [...a].entries()) {
     let left = i;
     row = row.map((up, j) => {
@@ -65,12 +65,15 @@ export function unknownName(label: string, what: 'option' | 'key', name: string,
   );
 }
 
-/** A plain object, not an array or typed array. */
+/** Whether this is an object, not an array or typed array. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
+}
+
+/** An object, not an array or typed array. */
 export function record(label: string, value: unknown): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) {
-    throw new TypeError(`${label} must be an object, got ${show(value)}`);
-  }
-  return value as Record<string, unknown>;
+  if (isRecord(value)) return value;
+  throw new TypeError(`${label} must be an object, got ${show(value)}`);
 }
 
 /** Own options of a known name; `undefined` values count as absent. */
@@ -98,9 +101,7 @@ function within(label: string, value: unknown, kind: string, isKind: (x: unknown
   // A limit that is not there is undefined, and no comparison with it holds; NaN is of neither kind.
   if (isKind(x) && !(x < min!) && !(x > max!) && !(x <= above!) && !(x >= below!)) return x;
   const texts = { min: 'at least', above: 'greater than', max: 'at most', below: 'less than' } as const;
-  const parts = (Object.keys(texts) as (keyof Limits)[])
-    .filter((key) => limits[key] !== undefined)
-    .map((key) => ` ${texts[key]} ${limits[key]}`);
+  const parts = Object.entries(limits).map(([key, limit]) => ` ${texts[key as keyof Limits]} ${limit}`);
   const Kind = typeof x === 'number' ? RangeError : TypeError;
   throw new Kind(`${label} must be ${kind}${parts.join(' and')}, got ${show(x)}`);
 }
@@ -119,6 +120,27 @@ export function integer(label: string, value: unknown, limits: Limits = { min: 0
 export function boolean(label: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw new TypeError(`${label} must be true or false, got ${show(value)}`);
   return value;
+}
+
+/** A string, or undefined. */
+export function optionalText(label: string, value: unknown): string | undefined {
+  if (value === undefined || typeof value === 'string') return value;
+  throw new TypeError(`${label} must be a string, got ${show(value)}`);
+}
+
+/** The items of an iterable. */
+export function iterated(label: string, value: unknown, of: string): unknown[] {
+  if (typeof value !== 'string' && typeof (value as Iterable<unknown> | null)?.[Symbol.iterator] === 'function') {
+    return [...(value as Iterable<unknown>)];
+  }
+  throw new TypeError(`${label} must be an array (or other iterable) of ${of}, got ${show(value)}`);
+}
+
+/** An array of so many items. */
+export function listOf(label: string, value: unknown, count: number, of: string): unknown[] {
+  if (Array.isArray(value) && value.length === count) return value;
+  const came = Array.isArray(value) ? value.length : show(value);
+  throw new RangeError(`${label} must list ${count} ${of}; got ${came}`);
 }
 
 /** One of the listed strings. */

@@ -19,13 +19,14 @@ export function checkedGradient(where: string, parameter: Parameter, index?: num
   const own = tagOf(data);
   const size = sizeOf(shape);
   const kind = (tag === own || (sixteen && tag === 'Float32Array')) && (bits === grad || dtype === 'float16');
-  if (kind && bits.length === size && data.length === size && !overlap(bits, data)) return bits;
+  const whole = kind && bits.length === size && data.length === size;
+  if (whole && !overlap(bits, data)) return bits;
   const name = `${where}: ${label(parameter, index)}: grad must`;
   if (!kind) {
     const also = sixteen ? ` of ${dtype} bits, or a Float32Array` : '';
     throw new TypeError(`${name} be a ${own}${also}, or null; got ${show(grad)}`);
   }
-  if (bits.length === size && data.length === size) {
+  if (whole) {
     throw new RangeError(`${name} not share memory with the parameter's data; give it an array of its own`);
   }
   const moved = data.length === 0 || bits.length === 0 ? '; was its buffer transferred to another thread?' : '';

@@ -1,7 +1,7 @@
 /**
  * Which live parameter each saved one is: by name where both sides have names, else by position.
  */
-import { list, show } from './check.ts';
+import { show } from './check.ts';
 
 type Name = string | undefined;
 
@@ -22,12 +22,12 @@ export function matchNames(where: string, saved: readonly Name[], live: readonly
       return i;
     });
   }
-  const unknown = saved.filter((name) => !places.has(name!));
-  if (unknown.length > 0) {
+  const unknown = saved.find((name) => !places.has(name!));
+  if (unknown !== undefined) {
     const known = new Set(saved);
-    const missing = live.filter((name) => !known.has(name));
+    const missing = live.find((name) => !known.has(name));
     throw new RangeError(
-      `${where}: ${few(unknown)} was saved but is not here, and ${few(missing)} is here but was not saved; ` +
+      `${where}: ${show(unknown)} was saved but is not here, and ${show(missing)} is here but was not saved; ` +
         'give the parameters the names they were saved under',
     );
   }
@@ -42,10 +42,4 @@ function placesOf(names: readonly Name[]): Map<string, number> | null {
     places.set(name, i);
   }
   return places;
-}
-
-/** The first of some names, shortened. */
-function few(names: readonly Name[]): string {
-  const shown = list(names.slice(0, 2).map((name) => (name!.length > 40 ? `${name!.slice(0, 37)}...` : name!)));
-  return names.length > 2 ? `${shown} and ${names.length - 2} more` : shown;
 }

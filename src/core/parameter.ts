@@ -4,12 +4,12 @@
  *
  * @module
  */
-import { options as checkedOptions, integer, show } from './check.ts';
+import { options as checkedOptions, integer, isRecord, iterated, optionalText, show } from './check.ts';
 import type { DType, NumericArray } from './dtype.ts';
 import { type Float16ArrayLike, float16Bits, tagOf } from './typed-array.ts';
 
 /** The formats that each kind of array holds; where there are two, somebody has to say which. */
-const FORMATS: Readonly<Record<string, readonly DType[]>> = {
+export const FORMATS: Readonly<Record<string, readonly DType[]>> = {
   Float32Array: ['float32'],
   Float64Array: ['float64'],
   Float16Array: ['float16'],
@@ -34,11 +34,6 @@ export interface ParameterOptions {
   name?: string;
 }
 
-/** Whether this is meant as options, not as a shape. */
-function isOptions(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
-}
-
 function checkedShape(where: string, shape: unknown, length: number): readonly number[] {
   if (!Array.isArray(shape)) {
     throw new TypeError(
@@ -49,8 +44,7 @@ function checkedShape(where: string, shape: unknown, length: number): readonly n
   const size = sizeOf(shape);
   if (size !== length) {
     throw new RangeError(
-      `${where}: shape ${show(shape)} has ${size} elements but data has ${length}; ` +
-        'give the shape that the data was made with',
+      `${where}: shape ${show(shape)} has ${size} elements but data has ${length}; ` + 'give the data its own shape',
     );
   }
   return Object.freeze([...(shape as number[])]);
@@ -108,11 +102,9 @@ export class Parameter<A extends NumericArray = NumericArray> {
   /** The same for a vector: shape `[data.length]`. */
   constructor(data: A | Float16ArrayLike, options: ParameterOptions);
   constructor(data: A | Float16ArrayLike, shape?: readonly number[] | ParameterOptions, given?: ParameterOptions) {
-    const bare = given === undefined && isOptions(shape);
+    const bare = given === undefined && isRecord(shape);
     const { dtype, name } = checkedOptions('Parameter', bare ? shape : given, ['dtype', 'name']) as ParameterOptions;
-    if (name !== undefined && typeof name !== 'string') {
-      throw new TypeError(`Parameter: name must be a string, got ${show(name)}`);
-    }
+    optionalText('Parameter: name', name);
     const where = name === undefined ? 'Parameter' : `Parameter ${show(name)}`;
     const formats = FORMATS[tagOf(data)];
     if (formats === undefined) {
@@ -157,11 +149,13 @@ export function sizeOf(shape: readonly number[]): number {
  * @throws TypeError when it is none, or holds something else.
  */
 export function parametersOf(where: string, params: unknown): Parameter[] {
-  if (params instanceof Parameter || typeof (params as Iterable<unknown> | null)?.[Symbol.iterator] !== 'function') {
-    throw new TypeError(`${where}: params must be an array (or other iterable) of Parameters, got ${show(params)}`);
-  }
-  return [...(params as Iterable<unknown>)].map((parameter, i) => {
-    if (parameter instanceof Parameter) return parameter;
-    throw new TypeError(`${where}: params[${i}] must be a Parameter, got ${show(parameter)}`);
+  return iterated(`${where}: params`, params, 'Parameters').map((item, i) => {
+    if (item instanceof Parameter) return item;
+    throw new TypeError(`${where}: params[${i}] must be a Parameter, got ${show(item)}${wrapped(item)}`);
   });
+}
+
+/** The repair where an array stands in the place of a Parameter. */
+export function wrapped(value: unknown): string {
+  return ArrayBuffer.isView(value) ? '; wrap the array: new Parameter(array, shape)' : '';
 }

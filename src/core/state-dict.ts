@@ -3,11 +3,11 @@
  * Objects may have a null prototype and hostile keys, so only own properties are read.
  */
 
-import { list, show, unknownName } from './check.ts';
+import { show, unknownName } from './check.ts';
 import type { DType, StateTensor } from './dtype.ts';
-import { sizeOf } from './parameter.ts';
+import { FORMATS, sizeOf } from './parameter.ts';
 import { widened } from './sixteen-bits.ts';
-import { tagOf } from './typed-array.ts';
+import { float16Bits, isUint16, tagOf } from './typed-array.ts';
 
 /** An array of optimizer state: the parameter's own precision, float32 for 16 bits. */
 export type StateArray = Float32Array | Float64Array;
@@ -17,6 +17,14 @@ export function own(value: Record<string, unknown>, key: string): unknown {
   return Object.hasOwn(value, key) ? value[key] : undefined;
 }
 
+/** Refuses keys that are missing. */
+export function requireKeys(label: string, value: Record<string, unknown>, required: readonly string[]): void {
+  const missing = required.find((key) => own(value, key) === undefined);
+  if (missing === undefined) return;
+  const keys = Object.keys(value).slice(0, 12).map(show).join(', ');
+  throw new RangeError(`${label}: key "${missing}" is missing; it has ${keys || 'no keys'}`);
+}
+
 /** Refuses keys that are not known and keys that are missing; `optional` ones may be absent. */
 export function checkKeys(
   label: string,
@@ -24,14 +32,9 @@ export function checkKeys(
   required: readonly string[],
   optional: readonly string[] = [],
 ): void {
-  for (const key of Object.keys(value)) {
-    if (!required.includes(key) && !optional.includes(key)) unknownName(label, 'key', key, [...required, ...optional]);
-  }
-  for (const key of required) {
-    if (own(value, key) === undefined) {
-      throw new RangeError(`${label}: key "${key}" is missing; it has ${list(Object.keys(value)) || 'no keys'}`);
-    }
-  }
+  const known = [...required, ...optional];
+  for (const key of Object.keys(value)) if (!known.includes(key)) unknownName(label, 'key', key, known);
+  requireKeys(label, value, required);
 }
 
 /** Whether this is an array of a state dict. */
@@ -46,15 +49,16 @@ export function isTensor(value: unknown): value is StateTensor {
 }
 
 /** The numbers of a float tensor; the same array where it already holds numbers. */
-function floats(label: string, tensor: StateTensor): StateArray {
-  const { dtype, data } = tensor;
-  const tag = data[Symbol.toStringTag];
-  if (dtype === 'float32' && tag === 'Float32Array') return data as Float32Array;
-  if (dtype === 'float64' && tag === 'Float64Array') return data as Float64Array;
-  if (dtype === 'bfloat16' && tag === 'Uint16Array') return widened(data as Uint16Array, false);
-  if (dtype === 'float16' && tag === 'Uint16Array') return widened(data as Uint16Array, true);
-  throw new TypeError(`${label} must hold floating-point numbers, got dtype ${show(dtype)} in ${show(data)}`);
+function floats(label: string, { dtype, data }: StateTensor): StateArray {
+  const bits = float16Bits(data);
+  if (!FORMATS[tagOf(data)]?.includes(dtype as DType)) {
+    throw new TypeError(`${label} must hold floating-point numbers, got dtype ${show(dtype)} in ${show(data)}`);
+  }
+  return isUint16(bits) ? widened(bits, dtype === 'float16') : (bits as StateArray);
 }
+
+/** Why what was saved may be no array or number any more. */
+const JSON_LOSES = '(JSON keeps no NaN, Infinity or typed array: save with encodeTrainingState or encodeTorch)';
 
 /** A number, also where PyTorch has a 0-d tensor. NaN and infinities are data. */
 export function scalar(label: string, value: unknown): number {
@@ -63,22 +67,7 @@ export function scalar(label: string, value: unknown): number {
     if (value.dtype === 'int64' && tagOf(value.data) === 'BigInt64Array') return Number(value.data[0]);
     return floats(label, value)[0]!;
   }
-  throw new TypeError(
-    `${label} must be a number or a tensor with one element, got ${show(value)} (JSON keeps no NaN, Infinity or ` +
-      'typed array: save with encodeTorch)',
-  );
-}
-
-/** What came in place of a tensor; one that went through JSON has no array any more. */
-function notATensor(label: string, value: unknown): TypeError {
-  const data = typeof value === 'object' && value !== null ? (value as { data?: unknown }).data : undefined;
-  if (Array.isArray(data) || show(data).startsWith('an object')) {
-    return new TypeError(
-      `${label} has lost its array, as happens in JSON, which has no typed arrays; ` +
-        'keep state dicts with encodeTrainingState, encodeTorch or structuredClone',
-    );
-  }
-  return new TypeError(`${label} must be a tensor { dtype, shape, data }, got ${show(value)}`);
+  throw new TypeError(`${label} must be a number or a tensor with one element, got ${show(value)} ${JSON_LOSES}`);
 }
 
 /**
@@ -86,7 +75,9 @@ function notATensor(label: string, value: unknown): TypeError {
  * float32 state: PyTorch casts state to the parameter's format when it loads (torch.optim.Optimizer.load_state_dict).
  */
 export function stateArray(label: string, value: unknown, shape: readonly number[], dtype: DType): StateArray {
-  if (!isTensor(value)) throw notATensor(label, value);
+  if (!isTensor(value)) {
+    throw new TypeError(`${label} must be a tensor { dtype, shape, data }, got ${show(value)} ${JSON_LOSES}`);
+  }
   const given = value.shape;
   if (!Array.isArray(given) || given.length !== shape.length || given.some((n, axis) => n !== shape[axis])) {
     const came = show(given);

@@ -52,4 +52,4 @@ export function overlap(a: NumericArray, b: NumericArray): boolean {
 }
 
 /** Whether numbers lie in memory with their lowest byte first, as on all common machines. */
-export const littleEndian: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+export const littleEndian: boolean = /* @__PURE__ */ (() => new Uint8Array(new Uint16Array([1]).buffer)[0] === 1)();

@@ -5,7 +5,7 @@
  * @module
  */
 import { ENGINE, type Engine } from './engine.ts';
-import type { Memory } from './memory.ts';
+import { type Memory, ordinary } from './memory.ts';
 
 /**
  * Where an optimizer's arrays live, and which loops work on them. 16-bit parameters are widened strip
@@ -16,19 +16,13 @@ export interface Kernels extends Memory {
   readonly [ENGINE]?: Engine;
 }
 
-function allocate(dtype: 'float32', length: number): Float32Array;
-function allocate(dtype: 'float64', length: number): Float64Array;
-function allocate(dtype: 'float32' | 'float64', length: number): Float32Array | Float64Array {
-  return dtype === 'float32' ? new Float32Array(length) : new Float64Array(length);
-}
-
 /**
  * The pure TypeScript loops: the default and the reference. Its arrays are ordinary ones, and
  * freeing them does nothing.
  */
 export const typescriptKernels: Kernels = {
   name: 'typescript',
-  allocate,
+  allocate: ordinary as Kernels['allocate'],
   fits: () => true,
   owns: () => true,
   checkLive() {},

@@ -34,10 +34,14 @@ export interface Memory {
   free(array: Float32Array | Float64Array): void;
 }
 
+/** An array in no special memory. */
+export function ordinary(dtype: 'float32' | 'float64', length: number): Float32Array | Float64Array {
+  return dtype === 'float32' ? new Float32Array(length) : new Float64Array(length);
+}
+
 /** An array for an optimizer's own use: in this memory while there is room, else an ordinary one. */
 export function allocateOwn(memory: Memory, dtype: 'float32' | 'float64', length: number): Float32Array | Float64Array {
-  if (memory.fits(dtype, length)) return memory.allocate(dtype as 'float32', length);
-  return dtype === 'float32' ? new Float32Array(length) : new Float64Array(length);
+  return memory.fits(dtype, length) ? memory.allocate(dtype as 'float32', length) : ordinary(dtype, length);
 }
 
 /** Gives an array of {@link allocateOwn} back. */

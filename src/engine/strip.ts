@@ -135,20 +135,14 @@ export class Strip<L extends object = object> {
 
   #openSixteen(work: Work, half: boolean, access: Access, lookUp: boolean, from: number, n: number): void {
     const { g, p } = this;
-    if (access !== 'update') {
-      this.#read(g, 0, work.g, half, lookUp, from, n);
-      if (access === 'both') this.#read(p, 1, work.p, half, lookUp, from, n);
-      return;
-    }
     // An update takes both arrays with one kind of loops, from one place.
-    const wide = work.g.BYTES_PER_ELEMENT !== 2;
-    if (wide) {
-      g.array = this.room.strips[0]!;
-      g.array.set((work.g as Float32Array).subarray(from, from + n));
-      g.loops = this.#loops.float32;
-      g.at = 0;
-    } else this.#read(g, 0, work.g, half, lookUp, from, n);
-    this.#read(p, 1, work.p, half, lookUp && !wide, from, n);
+    const moved = access === 'update' && work.g.BYTES_PER_ELEMENT !== 2;
+    this.#read(g, 0, work.g, half, lookUp, from, n);
+    if (access !== 'gradient') this.#read(p, 1, work.p, half, lookUp && !moved, from, n);
+    if (!moved) return;
+    g.array = this.room.strips[0]!;
+    g.array.set((work.g as Float32Array).subarray(from, from + n));
+    g.at = 0;
   }
 
   /** 16-bit numbers in place or widened into a strip; others where they are. */

@@ -3,6 +3,7 @@
  * arrays are, how they are cut, and the numbers that a rule's loops need.
  */
 import type { DType, NumericArray } from '../core/dtype.ts';
+import { sizeOf } from '../core/parameter.ts';
 import type { StateArray } from '../core/state-dict.ts';
 import { blockLength, blockRows } from '../loops/blocks.ts';
 
@@ -25,9 +26,8 @@ export interface Cut {
 
 /** Cuts `length` elements of this shape. */
 export function cutOf(shape: readonly number[], length: number, matrix: boolean): Cut {
-  const cols = matrix ? shape.at(-1)! : length;
-  const rows = matrix ? shape.at(-2)! : 1;
-  const lead = matrix ? shape.slice(0, -2).reduce((a, b) => a * b, 1) : 1;
+  const [rows, cols] = (matrix ? shape.slice(-2) : [1, length]) as [number, number];
+  const lead = matrix ? sizeOf(shape.slice(0, -2)) : 1;
   const unit = matrix ? blockRows(rows, cols) : blockLength(cols);
   const blocksEach = Math.ceil((matrix ? rows : cols) / unit);
   return { matrix, lead, rows, cols, unit, blocksEach, blocks: length === 0 ? 0 : lead * blocksEach };

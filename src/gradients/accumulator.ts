@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { options as checkedOptions, integer, number, oneOf, record, show } from '../core/check.ts';
+import { options as checkedOptions, integer, listOf, number, oneOf, record, show } from '../core/check.ts';
 import type { NumericArray, StateValue } from '../core/dtype.ts';
 import { checkedGradient } from '../core/gradient.ts';
 import { matchNames } from '../core/match-names.ts';
@@ -210,11 +210,7 @@ export class GradientAccumulator {
     const weight =
       given === undefined ? step : number(`${where}: weight`, scalar(`${where}: weight`, given), { min: 0 });
     const parameters = this.#parameters;
-    const gradients = own(dict, 'gradients');
-    if (!Array.isArray(gradients) || gradients.length !== parameters.length) {
-      const came = Array.isArray(gradients) ? `${gradients.length}` : show(gradients);
-      throw new RangeError(`${where}: gradients must list ${parameters.length} sums, one a parameter; got ${came}`);
-    }
+    const gradients = listOf(`${where}: gradients`, dict.gradients, parameters.length, 'sums, one a parameter');
     const places = matchNames(
       where,
       savedNames(where, own(dict, 'param_names'), parameters.length),

@@ -18,7 +18,7 @@
  */
 import { number, show } from '../core/check.ts';
 import { power } from '../core/math.ts';
-import { label, Parameter } from '../core/parameter.ts';
+import type { Parameter } from '../core/parameter.ts';
 import type { StateArray } from '../core/state-dict.ts';
 import { flatBlock, type Pass, rowsBlock } from '../engine/pass.ts';
 import type { Strip } from '../engine/strip.ts';
@@ -325,7 +325,7 @@ const adafactor: Rule<AdafactorOptions, AdafactorLoops, Decay> = {
   checkGroup(where, group, construction) {
     if (construction && group.relativeStep && group.lr !== null) {
       throw new RangeError(
-        `${where}: lr must be null with relativeStep: true, which computes its own, got ${show(group.lr)}; ` +
+        `${where}: lr must be null with relativeStep: true, got ${show(group.lr)}; ` +
           'leave lr out, or pass relativeStep: false to use it',
       );
     }
@@ -337,8 +337,7 @@ const adafactor: Rule<AdafactorOptions, AdafactorLoops, Decay> = {
     }
     if (group.warmupInit && !group.relativeStep) {
       throw new RangeError(
-        `${where}: warmupInit: true needs relativeStep: true; ` +
-          'for a warm-up of your own lr use a schedule with numWarmupSteps',
+        `${where}: warmupInit: true needs relativeStep: true; ` + 'for your own lr use a schedule with numWarmupSteps',
       );
     }
   },
@@ -422,12 +421,7 @@ export class Adafactor extends Optimizer<AdafactorOptions> {
    * @throws RangeError when the parameter is not one of this optimizer's.
    */
   effectiveLr(parameter: Parameter): number | undefined {
-    const slot = this.slotOf(parameter);
-    if (slot === undefined) {
-      const what = parameter instanceof Parameter ? label(parameter) : show(parameter);
-      throw new RangeError(`Adafactor.effectiveLr: ${what} is not a parameter of this optimizer`);
-    }
-    const { step, work, group } = slot;
+    const { step, work, group } = this.slotOf('Adafactor.effectiveLr', parameter);
     if (step === 0) return undefined;
     const { numbers } = work;
     // A loaded state has the RMS alone.

@@ -9,7 +9,6 @@
  */
 import { show } from '../core/check.ts';
 import { pow } from '../core/math.ts';
-import { plainNumbers } from '../core/state-dict.ts';
 import { OWN, places } from '../engine/work.ts';
 import { adam, amsgrad } from '../loops/adam.ts';
 import { adam as adam64, amsgrad as amsgrad64 } from '../loops/generated/adam64.ts';
@@ -68,16 +67,12 @@ const adamw: Rule<AdamWOptions, typeof loops & CheckLoops, Corrections> = elemen
     maximize: option(false, flag, 'newer'),
     correctBias: option(true, flag, 'never'),
   },
-  foreign: [
-    { key: 'foreach', value: null },
-    { key: 'capturable', value: false },
-    { key: 'differentiable', value: false },
-    { key: 'fused', value: null },
-    { key: 'decoupled_weight_decay', value: true, fixed: true },
-  ],
-  checkSaved(where, saved, group) {
-    const decoupled = plainNumbers(`${where}: decoupled_weight_decay`, saved.decoupled_weight_decay);
-    if (decoupled === undefined || decoupled === true || group.weightDecay === 0) return;
+  foreign: { foreach: null, capturable: false, differentiable: false, fused: null, decoupled_weight_decay: true },
+  checkSaved(where, group) {
+    const live: Record<string, unknown> = group;
+    const decoupled = live.decoupled_weight_decay;
+    live.decoupled_weight_decay = true;
+    if (decoupled === true || group.weightDecay === 0) return;
     throw new RangeError(
       `${where}: decoupled_weight_decay must be true, got ${show(decoupled)}: ` +
         'this is the state of Adam with coupled weight decay, which AdamW is not',

@@ -29,11 +29,6 @@ export class Members {
   }
 
   /** What the optimizer knows of a parameter. */
-  find(parameter: Parameter): Slot | undefined {
-    return this.#slotOf.get(parameter);
-  }
-
-  /** {@link Members.find}, or a RangeError. */
   get(where: string, parameter: Parameter): Slot {
     const slot = this.#slotOf.get(parameter);
     if (slot !== undefined) return slot;
@@ -44,22 +39,21 @@ export class Members {
 
   /** Adds groups of new parameters, all or none; `makeWork` may fail. */
   add(groups: readonly ParamGroup[], makeWork: (parameter: Parameter) => Work): void {
-    if (this.groups.length !== this.#made.length) throw this.#changed(`${this.#name}.addParamGroup`);
     const parameters = groups.flatMap(({ params }) => params);
+    const first = this.slots.length;
+    const places = new Map(parameters.map((parameter, i) => [parameter, first + i]));
+    const called = (one: Parameter): string => label(one, this.#slotOf.get(one)?.index ?? places.get(one));
+    const twice = parameters.find((one, i) => this.#slotOf.has(one) || places.get(one) !== first + i);
+    if (twice !== undefined) {
+      throw new RangeError(`${this.#name}: ${called(twice)} is in this optimizer twice; name it once`);
+    }
+    const works = parameters.map(makeWork);
     const clash = this.#memory.add(parameters);
     if (clash !== undefined) {
-      const first = this.slots.length;
-      const [a, b] = clash.map((one) => label(one, this.find(one)?.index ?? first + parameters.indexOf(one)));
       throw new RangeError(
-        `${this.#name}: ${a} and ${b} share memory; give each an array of its own, or tie them by using one Parameter`,
+        `${this.#name}: ${clash.map(called).join(' and ')} share memory; ` +
+          'give each an array of its own, or use one Parameter for both',
       );
-    }
-    let works: Work[];
-    try {
-      works = parameters.map(makeWork);
-    } catch (error) {
-      this.#memory.remove(parameters);
-      throw error;
     }
     let at = 0;
     for (const group of groups) {
@@ -125,19 +119,16 @@ export class Members {
 
   /** Names the first place where the groups are not as they were made. */
   #changed(where: string): RangeError {
-    const { groups, slots } = this;
-    const at = this.#made.findIndex(({ group }, i) => group !== groups[i]);
-    let what = `paramGroups has ${groups.length} groups instead of ${this.#made.length}`;
-    if (at >= 0) what = `paramGroups[${at}] is not the group that was made`;
-    else if (groups.length === this.#made.length) {
-      const all = groups.flatMap(({ params }) => params);
-      const lost = slots.find(({ parameter, groupIndex, place }) => groups[groupIndex]!.params[place] !== parameter);
-      const more = all.find((parameter, i) => all.indexOf(parameter) !== i || !this.#slotOf.has(parameter));
-      if (lost === undefined) what = `${nameOf(more)} was put into a group`;
-      else {
-        const { parameter, index, groupIndex, place } = lost;
-        what = `${label(parameter, index)} is not at paramGroups[${groupIndex}].params[${place}] any more`;
-      }
+    const { groups } = this;
+    const made = this.#made;
+    const other = [...groups, undefined].findIndex((group, i) => group !== made[i]?.group);
+    const lost = this.slots.find(({ parameter, group, place }) => group.params[place] !== parameter);
+    const more = made.flatMap(({ group, count }) => group.params.slice(count));
+    let what = `${nameOf(more[0])} was put into a group`;
+    if (other >= 0) what = `paramGroups[${other}] is not the group that was made`;
+    else if (lost !== undefined) {
+      const { parameter, index, groupIndex, place } = lost;
+      what = `${label(parameter, index)} is not at paramGroups[${groupIndex}].params[${place}] any more`;
     }
     return new RangeError(`${where}: ${what}; put it back: add with addParamGroup, or make a new optimizer`);
   }
@@ -156,28 +147,26 @@ class Memories {
   readonly #sorted = new Map<ArrayBufferLike, Parameter[]>();
 
   /** Adds all, or none where two share memory: these are returned. */
-  add(parameters: readonly Parameter[]): readonly [Parameter, Parameter] | undefined {
-    for (const [i, parameter] of parameters.entries()) {
+  add(parameters: readonly Parameter[]): readonly Parameter[] | undefined {
+    const added: Parameter[] = [];
+    for (const parameter of parameters) {
       const { buffer, byteLength } = parameter.data;
       if (byteLength === 0) continue;
-      const sorted = this.#sorted.get(buffer) ?? [];
-      this.#sorted.set(buffer, sorted);
+      if (!this.#sorted.has(buffer)) this.#sorted.set(buffer, []);
+      const sorted = this.#sorted.get(buffer)!;
       const at = placeIn(sorted, parameter);
-      for (const other of [sorted[at - 1], sorted[at]]) {
-        if (other === undefined || !overlap(other.data, parameter.data)) continue;
-        this.remove(parameters.slice(0, i));
-        return [other, parameter];
+      const clash = [sorted[at - 1], sorted[at]].find((other) => other && overlap(other.data, parameter.data));
+      if (clash !== undefined) {
+        for (const one of added) {
+          const among = this.#sorted.get(one.data.buffer)!;
+          among.splice(among.indexOf(one), 1);
+        }
+        return [clash, parameter];
       }
       sorted.splice(at, 0, parameter);
+      added.push(parameter);
     }
     return undefined;
-  }
-
-  remove(parameters: readonly Parameter[]): void {
-    for (const parameter of parameters) {
-      const sorted = this.#sorted.get(parameter.data.buffer);
-      if (parameter.data.byteLength > 0) sorted?.splice(placeIn(sorted, parameter), 1);
-    }
   }
 }
 

@@ -48,7 +48,7 @@ export abstract class Optimizer<O = object> {
     this.paramGroups = this.#members.groups as ParamGroup<O>[];
     this.#addGroups(this.#options.readParams(params as Params));
     if (this.#members.slots.length === 0) {
-      throw new RangeError(`${rule.name}: params holds no Parameter; give at least one group with one`);
+      throw new RangeError(`${rule.name}: params holds no Parameter; give at least one`);
     }
   }
 
@@ -77,13 +77,7 @@ export abstract class Optimizer<O = object> {
     }
     // The closure may have done anything.
     if (closure !== undefined) this.#checkAlive('step');
-    try {
-      this.#activateAll(where);
-      this.#stepper.begin(where);
-      this.#stepper.run();
-    } finally {
-      this.#stepper.end();
-    }
+    this.#run(where);
     return loss;
   }
 
@@ -129,13 +123,7 @@ export abstract class Optimizer<O = object> {
     if (parameter.grad === null) {
       throw new RangeError(`${where}: ${label(parameter, slot.index)} has no gradient; set its grad first`);
     }
-    try {
-      this.#activate(where, slot);
-      this.#stepper.begin(where);
-      this.#stepper.run();
-    } finally {
-      this.#stepper.end();
-    }
+    this.#run(where, slot);
   }
 
   /** Calls of `step` and `stepParameter` that were not refused, left out or not; not saved. */
@@ -171,7 +159,7 @@ export abstract class Optimizer<O = object> {
     if (this.#disposed) return;
     this.#checkAlive('dispose');
     this.#disposed = true;
-    this.#state.release();
+    this.#state.forget();
     this.#stepper.dispose(this.#members.slots);
   }
 
@@ -218,9 +206,9 @@ export abstract class Optimizer<O = object> {
     return this.#state.prepare(alive, stateDict, options.adopt === true);
   }
 
-  /** What this optimizer knows of a parameter. @internal */
-  protected slotOf(parameter: Parameter): Slot<ParamGroup<O>> | undefined {
-    return this.#members.find(parameter) as Slot<ParamGroup<O>> | undefined;
+  /** What this optimizer knows of a parameter; refuses one that is not its own. @internal */
+  protected slotOf(where: string, parameter: Parameter): Slot<ParamGroup<O>> {
+    return this.#members.get(where, parameter) as Slot<ParamGroup<O>>;
   }
 
   /** Where a call stands, for its messages; refuses it where the optimizer cannot be used now. */
@@ -238,6 +226,18 @@ export abstract class Optimizer<O = object> {
     }
   }
 
+  /** A step on the calling thread, of one parameter or of all that have a gradient. */
+  #run(where: string, only?: Slot): void {
+    try {
+      if (only === undefined) this.#activateAll(where);
+      else this.#activate(where, only);
+      this.#stepper.begin(where);
+      this.#stepper.run();
+    } finally {
+      this.#stepper.end();
+    }
+  }
+
   /** Every parameter that has a gradient, after the check of its group. */
   #activateAll(where: string): void {
     this.#members.check(where);
@@ -252,10 +252,8 @@ export abstract class Optimizer<O = object> {
 
   /** Adds all groups or, when one is refused, none. */
   #addGroups(inputs: readonly unknown[]): void {
-    const seen = new Set<Parameter>();
-    const known = (one: Parameter): boolean => this.#members.find(one) !== undefined;
     const first = this.paramGroups.length;
-    const groups = inputs.map((input, i) => this.#options.readInput(input, first + i, known, seen));
+    const groups = inputs.map((input, i) => this.#options.readInput(input, first + i));
     this.#members.add(groups, this.#stepper.makeWork);
   }
 }

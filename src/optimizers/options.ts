@@ -2,13 +2,13 @@
  * What a parameter group of one optimizer may hold: read from a constructor's arguments and from
  * state dicts, and checked again before each step, because groups are live.
  */
-import { integer, number, oneOf, options, record, show, unknownName } from '../core/check.ts';
+import { integer, iterated, number, oneOf, optionalText, options, record, show, unknownName } from '../core/check.ts';
 import type { StateValue } from '../core/dtype.ts';
-import { label, Parameter } from '../core/parameter.ts';
-import { own, plainNumbers, scalar, snakeCase } from '../core/state-dict.ts';
+import { Parameter, parametersOf, wrapped } from '../core/parameter.ts';
+import { own, plainNumbers, requireKeys, snakeCase } from '../core/state-dict.ts';
 import { kindOf } from './kinds.ts';
 import type { ParamGroup, ParamGroupInput, Params } from './param-group.ts';
-import { type Option, option, type Rule } from './rule.ts';
+import { type Option, type OptionCheck, option, type Rule } from './rule.ts';
 
 /** The options of every optimizer; PyTorch knows none of them. */
 const COMMON: Readonly<Record<string, Option>> = {
@@ -17,7 +17,11 @@ const COMMON: Readonly<Record<string, Option>> = {
   seed: option(0, (name, value) => integer(name, value), 'never'),
 };
 
-const WRAP = '; wrap the array: new Parameter(array, shape)';
+/** true, false or null: what nothing here depends on. */
+function anyFlag(label: string, value: unknown): unknown {
+  if (value === null || typeof value === 'boolean') return value;
+  throw new TypeError(`${label} must be true, false or null, got ${show(value)}`);
+}
 
 type Values = Record<string, unknown>;
 
@@ -29,7 +33,8 @@ export class GroupOptions {
   /** In the order of the state dict. */
   readonly #table: readonly (readonly [name: string, Option])[];
   readonly #names: readonly string[];
-  readonly #foreign: readonly string[];
+  /** Keys of PyTorch's groups that nothing here depends on. */
+  readonly #foreign: Readonly<Values>;
   /** The defaults in that order. */
   readonly #usual: readonly unknown[];
 
@@ -37,12 +42,11 @@ export class GroupOptions {
   constructor(rule: Rule, given: Values) {
     this.#rule = rule;
     this.#table = Object.entries({ ...rule.options, ...COMMON } as Record<string, Option>);
-    this.#names = this.#table.map(([name]) => name);
-    this.#foreign = rule.foreign?.map(({ key }) => key) ?? [];
+    this.#names = GroupOptions.namesOf(rule);
+    this.#foreign = rule.foreign ?? {};
     const defaults: Values = {};
-    for (const [name, row] of this.#table) {
-      defaults[name] = Object.hasOwn(given, name) ? row.check(`${rule.name}: ${name}`, given[name]) : row.default;
-    }
+    for (const [name, row] of this.#table)
+      defaults[name] = taken(row.check, `${rule.name}: ${name}`, given[name], row.default);
     rule.checkGroup?.(rule.name, defaults as ParamGroup, true);
     this.defaults = Object.freeze(defaults);
     this.#usual = this.#names.map((name) => defaults[name]);
@@ -50,50 +54,33 @@ export class GroupOptions {
 
   /** The names that a constructor's options may have. */
   static namesOf(rule: Rule): string[] {
-    return [...Object.keys(rule.options), ...Object.keys(COMMON)];
+    return Object.keys({ ...rule.options, ...COMMON });
   }
 
   /** Parameters, or groups of them, as groups. */
   readParams(params: Params): ParamGroupInput[] {
     const { name } = this.#rule;
-    if (params instanceof Parameter) {
-      throw new TypeError(`${name}: params must be an array of Parameters or of groups; put the Parameter into [ ]`);
-    }
     const given = iterated(`${name}: params`, params, 'Parameters or of groups { params, ... }');
-    if (given.length === 0) throw new RangeError(`${name}: params is empty; give at least one Parameter`);
-    const bare = given.filter((item) => item instanceof Parameter).length;
-    if (bare === given.length) return [{ params: given as Parameter[] }];
-    if (bare === 0) return given as ParamGroupInput[];
-    throw new TypeError(`${name}: params mixes Parameters and groups; put the Parameters into a group { params }`);
+    return given.every((item) => item instanceof Parameter) ? [{ params: given }] : (given as ParamGroupInput[]);
   }
 
-  /** A new group; its parameters are added to `seen`, and must not be in it nor be `known`. */
-  readInput(input: unknown, index: number, known: (one: Parameter) => boolean, seen: Set<Parameter>): ParamGroup {
+  /** A new group. */
+  readInput(input: unknown, index: number): ParamGroup {
     const where = `${this.#rule.name}: group ${index}`;
-    if (ArrayBuffer.isView(input)) {
-      throw new TypeError(`${where} must be a Parameter or { params }, got ${show(input)}${WRAP}`);
+    if (input instanceof Parameter || ArrayBuffer.isView(input)) {
+      const got = `got ${show(input)}${wrapped(input)}`;
+      throw new TypeError(`${where} must be a Parameter among Parameters, or { params } among groups; ${got}`);
     }
     const { params, initialLr, name, ...rest } = record(where, input);
-    const group = this.#read(where, options(where, rest, this.#names), this.defaults, (key) => key);
-    for (const { key, value } of this.#rule.foreign ?? []) group[key] = value;
+    const given = options(where, rest, this.#names);
+    const group: Values = { params: [], lr: null };
+    for (const [key, row] of this.#table)
+      group[key] = taken(row.check, `${where}: ${key}`, given[key], this.defaults[key]);
+    Object.assign(group, this.#foreign);
     if (initialLr !== undefined) group.initialLr = number(`${where}: initialLr`, initialLr);
-    if (name !== undefined && typeof name !== 'string') {
-      throw new TypeError(`${where}: name must be a string, got ${show(name)}`);
-    }
-    if (name !== undefined) group.name = name;
+    if (optionalText(`${where}: name`, name) !== undefined) group.name = name;
     this.#rule.checkGroup?.(where, group as ParamGroup, true);
-    const given = params instanceof Parameter ? [params] : iterated(`${where}: params`, params, 'Parameters');
-    for (const [i, item] of given.entries()) {
-      if (!(item instanceof Parameter)) {
-        const repair = ArrayBuffer.isView(item) ? WRAP : '';
-        throw new TypeError(`${where}: params must hold Parameters, got ${show(item)}${repair}`);
-      }
-      if (seen.has(item) || known(item)) {
-        throw new RangeError(`${where}: ${label(item, i)} is in this optimizer twice; name it in one group only`);
-      }
-      seen.add(item);
-    }
-    group.params = given;
+    group.params = params instanceof Parameter ? [params] : parametersOf(where, params);
     return group as ParamGroup;
   }
 
@@ -101,58 +88,35 @@ export class GroupOptions {
   readSaved(at: string, saved: unknown): Values {
     const entry = record(at, saved);
     const rule = this.#rule;
-    const other = kindOf(entry, [...Object.keys(rule.options).map(snakeCase), ...this.#foreign]);
+    const foreign = Object.keys(this.#foreign);
+    const other = kindOf(entry, [...Object.keys(rule.options).map(snakeCase), ...foreign]);
     if (other !== undefined) {
       throw new RangeError(`${at}: this is the state of ${other}, not of ${rule.name}; load it into one of that kind`);
     }
-    for (const [name, row] of this.#table) {
-      if (row.saved === 'always' && own(entry, snakeCase(name)) === undefined) {
-        const keys = Object.keys(entry).map(show).slice(0, 12).join(', ');
-        throw new RangeError(`${at}: key "${snakeCase(name)}" is missing; it has ${keys || 'no keys'}`);
-      }
-    }
-    const values: Values = {};
-    for (const [name] of this.#table) {
-      const key = snakeCase(name);
-      if (own(entry, key) !== undefined) values[key] = plainNumbers(`${at}: ${key}`, entry[key]);
-    }
-    const builtIn = Object.fromEntries(this.#table.map(([name, row]) => [name, row.default]));
-    const group = this.#read(at, values, builtIn, snakeCase);
-    for (const { key, value } of rule.foreign ?? []) group[key] = this.#readForeign(at, key, own(entry, key) ?? value);
-    const initialLr = own(entry, 'initial_lr');
-    if (initialLr !== undefined) group.initialLr = number(`${at}: initial_lr`, scalar(`${at}: initial_lr`, initialLr));
-    rule.checkGroup?.(at, group as ParamGroup, false);
-    rule.checkSaved?.(at, entry, group as ParamGroup);
-    for (const { key, value, fixed } of rule.foreign ?? []) if (fixed === true) group[key] = value;
-    this.#readRest(at, entry, group);
-    return group;
-  }
-
-  #readForeign(at: string, key: string, value: unknown): boolean | null {
-    const plain = plainNumbers(`${at}: ${key}`, value);
-    if (plain === null || typeof plain === 'boolean') return plain;
-    throw new TypeError(`${at}: ${key} must be true, false or null, got ${show(value)}`);
-  }
-
-  /** Keys of other schedulers and of users are kept as they are. */
-  #readRest(at: string, entry: Values, group: Values): void {
-    const known = new Set([...this.#names.map(snakeCase), ...this.#foreign, 'params', 'param_names', 'initial_lr']);
-    for (const key of Object.keys(entry)) {
-      if (known.has(key) || entry[key] === undefined) continue;
-      // Neither this library's own spelling of an option nor a prototype is somebody else's key.
-      if (this.#names.includes(key) || key === 'initialLr' || key === '__proto__') {
-        unknownName(at, 'key', key, [...known]);
-      }
-      put(group, key, structuredClone(entry[key]));
-    }
-  }
-
-  /** A group with the options of `entry` under the keys that `keyOf` gives them, and of `otherwise`. */
-  #read(at: string, entry: Values, otherwise: Readonly<Values>, keyOf: (name: string) => string): Values {
+    const needed = this.#table.filter(([, row]) => row.saved === 'always');
+    requireKeys(
+      at,
+      entry,
+      needed.map(([name]) => snakeCase(name)),
+    );
     const group: Values = { params: [], lr: null };
+    const read = (key: string): unknown => plainNumbers(`${at}: ${key}`, own(entry, key));
     for (const [name, row] of this.#table) {
-      const key = keyOf(name);
-      group[name] = entry[key] === undefined ? copyOf(otherwise[name]) : row.check(`${at}: ${key}`, entry[key]);
+      const key = snakeCase(name);
+      group[name] = taken(row.check, `${at}: ${key}`, read(key), row.default);
+    }
+    for (const key of foreign) group[key] = taken(anyFlag, `${at}: ${key}`, read(key), this.#foreign[key]);
+    const initialLr = read('initial_lr');
+    if (initialLr !== undefined) group.initialLr = number(`${at}: initial_lr`, initialLr);
+    rule.checkGroup?.(at, group as ParamGroup, false);
+    rule.checkSaved?.(at, group as ParamGroup);
+    const known = [...this.#names.map(snakeCase), ...foreign, 'params', 'param_names', 'initial_lr'];
+    for (const key of Object.keys(entry)) {
+      if (known.includes(key) || entry[key] === undefined) continue;
+      // Neither this library's own spelling of an option nor a prototype is somebody else's key.
+      if (this.#names.includes(key) || key === 'initialLr' || key === '__proto__') unknownName(at, 'key', key, known);
+      // Keys of other schedulers and of users are kept as they are.
+      group[key] = structuredClone(entry[key]);
     }
     return group;
   }
@@ -165,20 +129,17 @@ export class GroupOptions {
       if (row.saved === 'never' && group[name] === row.default) continue;
       saved[snakeCase(name)] = copyOf(group[name]);
     }
-    for (const key of this.#foreign) saved[key] = group[key];
+    for (const key of Object.keys(this.#foreign)) saved[key] = group[key];
     if (live.initialLr !== undefined) saved.initial_lr = live.initialLr;
-    for (const key of this.restOf(live)) put(saved, key, structuredClone(group[key]));
+    for (const key of this.restOf(live)) saved[key] = structuredClone(group[key]);
     return saved as Record<string, StateValue>;
   }
 
   /** Keys of a live group that this library does not know, and its name; without what is not data. */
   restOf(live: ParamGroup): string[] {
-    return Object.keys(live).filter((key) => {
-      const value = (live as Values)[key];
-      if (value === undefined || typeof value === 'function' || typeof value === 'symbol') return false;
-      if (key === 'params' || key === 'initialLr') return false;
-      return !this.#names.includes(key) && !this.#foreign.includes(key);
-    });
+    const known = [...this.#names, ...Object.keys(this.#foreign), 'params', 'initialLr', '__proto__'];
+    const noData = ['undefined', 'function', 'symbol'];
+    return Object.keys(live).filter((key) => !known.includes(key) && !noData.includes(typeof (live as Values)[key]));
   }
 
   /** Groups are live objects that anyone may write to, so their few options are looked at before use. */
@@ -204,11 +165,6 @@ export class GroupOptions {
   }
 }
 
-/** Sets an own key, `__proto__` too. */
-function put(object: Values, key: string, value: unknown): void {
-  Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
-}
-
 function isCopy(value: unknown, usual: readonly unknown[]): boolean {
   return Array.isArray(value) && value.length === usual.length && value[0] === usual[0] && value[1] === usual[1];
 }
@@ -217,10 +173,7 @@ function copyOf(value: unknown): unknown {
   return Array.isArray(value) ? [...value] : value;
 }
 
-/** The items of an iterable. */
-function iterated(label: string, value: unknown, of: string): unknown[] {
-  if (typeof value === 'string' || typeof (value as Iterable<unknown> | null)?.[Symbol.iterator] !== 'function') {
-    throw new TypeError(`${label} must be an array (or other iterable) of ${of}, got ${show(value)}`);
-  }
-  return [...(value as Iterable<unknown>)];
+/** A value that was given, checked, or a copy of what stands for it. */
+function taken(check: OptionCheck, label: string, value: unknown, otherwise: unknown): unknown {
+  return value === undefined ? copyOf(otherwise) : check(label, value);
 }

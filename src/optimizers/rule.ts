@@ -24,15 +24,6 @@ export interface Option {
   readonly saved: 'always' | 'newer' | 'never';
 }
 
-/** A key that PyTorch writes into groups and nothing here depends on: true, false or null. */
-export interface ForeignKey {
-  readonly key: string;
-  /** What it is where a group has none. */
-  readonly value: boolean | null;
-  /** Whether it stays so whatever a loaded state has. */
-  readonly fixed?: boolean;
-}
-
 /** One state array of a parameter: a row of a rule's table, in the order of PyTorch's state dict. */
 export interface StateRow<G> {
   /** Its key in the state dict. */
@@ -42,8 +33,8 @@ export interface StateRow<G> {
   /** Whether a group's options ask for it; default: always. */
   when?(group: G): boolean;
   /**
-   * The place of a number that is 0 before the first update of the array (which sets it), and NaN
-   * after the array was loaded. States may lack such an array, or have null for it.
+   * The place of a number that is 0 until the first update of the array sets it, and NaN after the
+   * array was loaded. States may lack such an array, or have null for it.
    */
   readonly begun?: number;
 }
@@ -74,11 +65,15 @@ export interface Rule<O = object, L extends object = object, M = unknown> {
   readonly name: string;
   /** In the order of PyTorch's state dict. */
   readonly options: { readonly [P in Exclude<keyof O, keyof CommonOptions>]-?: Option };
-  readonly foreign?: readonly ForeignKey[];
+  /**
+   * Keys that PyTorch writes into groups and nothing here depends on (true, false or null), with what
+   * they are in a group that has none. Constructors do not take them.
+   */
+  readonly foreign?: Readonly<Record<string, boolean | null>>;
   /** Refuses options that do not go together. `construction` is false for a loaded or live group. */
   checkGroup?(where: string, group: ParamGroup<O>, construction: boolean): void;
-  /** Refuses a saved group in which PyTorch would compute something else. */
-  checkSaved?(where: string, saved: Readonly<Record<string, unknown>>, group: ParamGroup<O>): void;
+  /** Refuses a saved group in which PyTorch would compute something else. `group`: what it is read as. */
+  checkSaved?(where: string, group: ParamGroup<O>): void;
   readonly state: readonly StateRow<ParamGroup<O>>[];
   /** Whether a state without `step` is taken, as one of at least one update. */
   readonly stepless?: boolean;

@@ -49,11 +49,7 @@ const sgd: Rule<SGDOptions, typeof loops & CheckLoops> = elementwise<SGDOptions,
     nesterov: option(false, flag, 'newer'),
     maximize: option(false, flag, 'newer'),
   },
-  foreign: [
-    { key: 'foreach', value: null },
-    { key: 'differentiable', value: false },
-    { key: 'fused', value: null },
-  ],
+  foreign: { foreach: null, differentiable: false, fused: null },
   checkGroup(where, { nesterov, momentum, dampening }, construction) {
     // As PyTorch, which computes what a loaded or changed group says.
     if (!construction || !nesterov || (momentum > 0 && dampening === 0)) return;

@@ -39,7 +39,7 @@ export class Stepper implements Course {
   readonly #memo: unknown;
   /** Slots with a gradient in the step at hand, one for each of the works; kept to allocate nothing. */
   readonly #active: Slot[] = [];
-  /** State arrays that this step made, until it has begun to write. */
+  /** State arrays that this step (or load) made, until it has begun to write. */
   readonly #made: { readonly slot: Slot; readonly key: string }[] = [];
   /** The room's strips, as far as they are to stay. */
   #strips: readonly Float32Array[];
@@ -139,20 +139,28 @@ export class Stepper implements Course {
   /** Gives the work its state arrays, allocated where there are none yet. */
   #bind(slot: Slot, use: number): void {
     const { work, parameter } = slot;
-    for (const [i, { key, shape, begun }] of this.#rule.state.entries()) {
+    for (const [i, { key, shape }] of this.#rule.state.entries()) {
       const needed = (use & (1 << i)) === 0 ? null : shape(parameter.shape, work.cut);
-      work.state[key] = null;
-      if (needed === null) continue;
-      let array = slot.arrays.get(key);
-      if (array === undefined) {
-        array = allocateOwn(this.kernels, work.dtype === 'float64' ? 'float64' : 'float32', sizeOf(needed));
-        slot.arrays.set(key, array);
-        this.#made.push({ slot, key });
-        if (begun !== undefined) work.numbers[begun] = 0;
-      }
-      work.state[key] = array;
+      work.state[key] = needed && this.arrayOf(slot, key, sizeOf(needed));
     }
     slot.bound = use;
+  }
+
+  /** A state array, allocated where there is none yet; until {@link Stepper.keep} it may be taken back. */
+  arrayOf(slot: Slot, key: string, length: number): StateArray {
+    let array = slot.arrays.get(key);
+    if (array === undefined) {
+      array = allocateOwn(this.kernels, slot.work.dtype === 'float64' ? 'float64' : 'float32', length);
+      slot.arrays.set(key, array);
+      this.#made.push({ slot, key });
+    }
+    return array;
+  }
+
+  /** What was allocated is there to stay. */
+  keep(): void {
+    while (this.#made.length > 0) this.#made.pop();
+    this.#strips = this.#room.strips;
   }
 
   /** All passes on the calling thread, a parameter at a time: it is still in the caches. */
@@ -207,8 +215,7 @@ export class Stepper implements Course {
       return false;
     }
     // From here on it is written.
-    while (this.#made.length > 0) this.#made.pop();
-    this.#strips = this.#room.strips;
+    this.keep();
     return true;
   }
 

@@ -19,7 +19,7 @@ import {
   type ThresholdMode,
   worst,
 } from './metric.ts';
-import { dictOfKind } from './saved.ts';
+import { scheduleDict } from './saved.ts';
 import { called, checkOptimizer, factory, LRScheduler, type ScheduleFactory, scheduledLr } from './scheduler.ts';
 
 /** Options of {@link GreedyLR}; names and defaults are those of transformers. */
@@ -349,7 +349,7 @@ export class GreedyLR extends LRScheduler {
 
   override prepareLoad(stateDict: Record<string, StateValue> | StateValue): () => void {
     const where = 'GreedyLR.loadStateDict';
-    const dict = dictOfKind(where, stateDict, '_init_lrs');
+    const dict = scheduleDict(where, stateDict, '_init_lrs');
     checkKeys(where, dict, KEYS, ['_streaming_avg']);
     const saved = new Saved(where, dict);
     const { label } = saved;

@@ -19,7 +19,7 @@ import {
   type ThresholdMode,
   worst,
 } from './metric.ts';
-import { dictOfKind } from './saved.ts';
+import { scheduleDict } from './saved.ts';
 import { called, checkOptimizer, factory, LRScheduler, type ScheduleFactory, scheduledLr } from './scheduler.ts';
 
 /** Options of {@link ReduceLROnPlateau}; names and defaults are those of PyTorch. */
@@ -204,7 +204,7 @@ export class ReduceLROnPlateau extends LRScheduler {
 
   override prepareLoad(stateDict: Record<string, StateValue> | StateValue): () => void {
     const where = 'ReduceLROnPlateau.loadStateDict';
-    const dict = dictOfKind(where, stateDict, 'mode_worse');
+    const dict = scheduleDict(where, stateDict, 'mode_worse');
     checkKeys(where, dict, KEYS, ['default_min_lr', '_last_lr', 'verbose']);
     const saved = new Saved(where, dict);
     const comparison = saved.comparison();

@@ -17,7 +17,7 @@ import { checkKeys } from '../core/state-dict.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
 import type { ParamGroup } from '../optimizers/param-group.ts';
 import { atLeast0, type Curve, type CurveOptions, readOptions } from './curve.ts';
-import { dictOfKind, listOf, numbers, savedCount } from './saved.ts';
+import { numbers, perGroup, savedCount, scheduleDict } from './saved.ts';
 
 /** A schedule's options together with what was called in place of its class. */
 class Called {
@@ -263,7 +263,7 @@ export abstract class EpochScheduler extends LRScheduler {
 
   override prepareLoad(stateDict: Record<string, StateValue> | StateValue): () => void {
     const where = this.at('loadStateDict');
-    const dict = dictOfKind(where, stateDict, 'lr_lambdas');
+    const dict = scheduleDict(where, stateDict, 'lr_lambdas');
     // The optional ones are PyTorch's own bookkeeping; older releases write verbose.
     const flags = ['_is_initial', '_get_lr_called_within_step', 'verbose'];
     checkKeys(where, dict, ['base_lrs', 'last_epoch', '_step_count', '_last_lr', 'lr_lambdas'], flags);
@@ -272,7 +272,7 @@ export abstract class EpochScheduler extends LRScheduler {
     const epoch = savedCount(`${where}: last_epoch`, dict.last_epoch);
     const stepCount = savedCount(`${where}: _step_count`, dict._step_count, 1);
     const lastLrs = this.checkLastLrs(`${where}: _last_lr`, dict._last_lr, groups);
-    listOf(`${where}: lr_lambdas`, dict.lr_lambdas, groups);
+    perGroup(`${where}: lr_lambdas`, dict.lr_lambdas, groups);
     return () => {
       this.bases = bases;
       this.epoch = epoch;
@@ -363,16 +363,8 @@ export class LambdaLR extends EpochScheduler {
 
   /** @internal */
   protected override lrsAt(step: number): number[] {
-    return this.bases.map((base, i) => {
-      const factor: unknown = this.#curves[i]!(step);
-      if (typeof factor !== 'number' || !(factor >= 0 && factor < Number.POSITIVE_INFINITY)) {
-        throw new RangeError(
-          `${nameOf(this.constructor)}: the curve of group ${i} must return a finite number of at least 0, ` +
-            `got ${show(factor)} at step ${step}`,
-        );
-      }
-      return base * factor;
-    });
+    const where = `${nameOf(this.constructor)}: at step ${step} the curve of group`;
+    return this.bases.map((base, i) => base * atLeast0(`${where} ${i}`, this.#curves[i]!(step)));
   }
 
   /** @internal */
