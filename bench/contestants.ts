@@ -1,4 +1,7 @@
-/** What the bench runs side by side: this library's engines here, its peers in peers/ and pytorch.ts. */
+/**
+ * What the bench runs side by side: this library's engines here, its peers in peers/ and
+ * pytorch.ts.
+ */
 import {
   Adafactor,
   AdamW,
@@ -40,7 +43,10 @@ export interface Contestant {
 export const LR = 1e-3;
 export const DECAY = 1e-2;
 
-/** The same made-up weights (`salt` 7919) and gradients (`salt` 104729) in every language: exact in float32 after one rounding. */
+/**
+ * The same made-up weights (`salt` 7919) and gradients (`salt` 104729) in every language: exact in
+ * float32 after one rounding.
+ */
 export function values(length: number, salt: number): Float32Array {
   return Float32Array.from({ length }, (_, k) => ((k * salt) % 1009) / 1009 - 0.5);
 }

@@ -1,6 +1,7 @@
 /**
- * `npm run bench:disk [-- FOLDER]`: checkpoints on disk against Python's safetensors and PyTorch, and against a plain write
- * of the same bytes, interleaved in one run with a warm page cache. TENSORLESS_PYTHON names the Python.
+ * `npm run bench:disk [-- FOLDER]`: checkpoints on disk against Python's safetensors and PyTorch,
+ * and against a plain write of the same bytes, interleaved in one run with a warm page cache.
+ * TENSORLESS_PYTHON names the Python.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
@@ -88,7 +89,8 @@ for (const [what, against, bytesOf] of [
 ] as const) {
   const speed = (name: string): string => `${(bytesOf / best(name) / 1e9).toFixed(2)} GB/s`;
   console.log(
-    `${what}: ${speed(what)}; ${against}: ${speed(against)}; ${(best(against) / best(what)).toFixed(2)} times its speed`,
+    `${what}: ${speed(what)}; ${against}: ${speed(against)}; ${(best(against) / best(what)).toFixed(2)} times ` +
+      `its speed`,
   );
 }
 rmSync(folder, { recursive: true });

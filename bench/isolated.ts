@@ -1,7 +1,8 @@
 /**
- * A contestant in a process of its own, as its users have it. In one process they would slow each other down: once one of them has detached an ArrayBuffer (a
- * WebAssembly memory that grows does), V8 tests for it in every access to every typed array, and loops that have seen several kinds of arrays are
- * compiled for all of them.
+ * A contestant in a process of its own, as its users have it. In one process they would slow each
+ * other down: once one of them has detached an ArrayBuffer (a WebAssembly memory that grows does),
+ * V8 tests for it in every access to every typed array, and loops that have seen several kinds of
+ * arrays are compiled for all of them.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';

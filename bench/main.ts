@@ -1,6 +1,7 @@
 /**
- * `npm run bench`: this library's engines and its peers side by side in one run; `-- --quick` in under a minute. Peers have a package of their own
- * (bench/peers); PyTorch is asked where a Python has it.
+ * `npm run bench`: this library's engines and its peers side by side in one run; `-- --quick` in
+ * under a minute. Peers have a package of their own (bench/peers); PyTorch is asked where a Python
+ * has it.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -68,7 +69,8 @@ const installed = python === undefined ? undefined : new Torch(python, 'as insta
 const best = python === undefined ? undefined : new Torch(python, 'at its best');
 if (python === undefined)
   say(
-    'No Python with torch and transformers here: PyTorch is left out. `npm run test:torch` makes one; TENSORLESS_PYTHON may name another.',
+    'No Python with torch and transformers here: PyTorch is left out. `npm run test:torch` makes one; ' +
+      'TENSORLESS_PYTHON may name another.',
   );
 
 const torchAdafactor: Contestant[] =
@@ -148,7 +150,9 @@ const sections: Section[] = [
   },
   {
     heading: 'AdamW',
-    text: 'float32, weight decay 0.01; TensorFlow.js has Adam without decay. jax-js and TensorFlow.js take part up to 1024 × 1024.',
+    text:
+      'float32, weight decay 0.01; TensorFlow.js has Adam without decay. jax-js and TensorFlow.js take part ' +
+      'up to 1024 × 1024.',
     results: await races(squares('AdamW', sides), adamw, 'torch AdamW foreach, best'),
     growth: true,
   },

@@ -1,4 +1,7 @@
-/** First equal weights, then time: contestants take turns within one run, because the machine's speed drifts between runs. */
+/**
+ * First equal weights, then time: contestants take turns within one run, because the machine's
+ * speed drifts between runs.
+ */
 import { type Contestant, ours, type Running, type Shape } from './contestants.ts';
 
 export interface Case {
@@ -38,7 +41,10 @@ export function elementsOf(shapes: readonly Shape[]): number {
 const CHECK_SHAPES: readonly Shape[] = [[48, 80]];
 const CHECK_STEPS = 3;
 
-/** Largest difference of a contestant's weights to the same formula in float64 after three steps, relative to the largest weight. */
+/**
+ * Largest difference of a contestant's weights to the same formula in float64 after three steps,
+ * relative to the largest weight.
+ */
 export async function difference(contestant: Contestant): Promise<number> {
   const { formula, decay } = contestant;
   const exact = await ours('exact', formula, { dtype: 'float64', decay }).start(CHECK_SHAPES);

@@ -5,7 +5,10 @@ import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type Contestant, DECAY, type Formula } from './contestants.ts';
 
-/** The Python to ask: TENSORLESS_PYTHON, the project's own virtual environment, or the system's; undefined without PyTorch. */
+/**
+ * The Python to ask: TENSORLESS_PYTHON, the project's own virtual environment, or the system's;
+ * undefined without PyTorch.
+ */
 export function findPython(): string | undefined {
   const own = fileURLToPath(new URL('../.venv/bin/python', import.meta.url));
   const candidates = [process.env.TENSORLESS_PYTHON, existsSync(own) ? own : undefined, 'python3'];
@@ -15,8 +18,8 @@ export function findPython(): string | undefined {
 }
 
 /**
- * "As installed" glibc gives large temporaries back to the system after each operation, and the page faults of getting them again are half of a step;
- * "at its best" it keeps them.
+ * "As installed" glibc gives large temporaries back to the system after each operation, and the
+ * page faults of getting them again are half of a step; "at its best" it keeps them.
  */
 export type Allocation = 'as installed' | 'at its best';
 
@@ -60,7 +63,8 @@ export class Torch {
       formula,
       decay: formula === 'adamw' ? DECAY : 0,
       start: async (shapes) => {
-        // One process holds one contestant at a time, so that memory of others is not in its way; it starts again at each turn.
+        // One process holds one contestant at a time, so that memory of others is not in its way;
+        // it starts again at each turn.
         const start = (): Promise<unknown> => this.ask({ do: 'start', kind, shapes, threads });
         await start();
         return {

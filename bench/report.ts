@@ -12,7 +12,8 @@ const range = ([, least, most]: Row['cost']): string => `${two(least)}-${two(mos
 export function terminalTable({ title, baseline, rows }: Result): string {
   const lines = rows.map(
     ({ name, cost, speed }) =>
-      `  ${name.slice(0, 41).padEnd(41)} ${two(cost[0]).padStart(6)} ns ${`${two(speed[0])}x`.padStart(7)}  (${range(speed)})`,
+      `  ${name.slice(0, 41).padEnd(41)} ${two(cost[0]).padStart(6)} ns ${`${two(speed[0])}x`.padStart(7)}  ` +
+      `(${range(speed)})`,
   );
   return [title, `  ns per element; times as fast as ${baseline} (least-most)`, ...lines].join('\n');
 }
@@ -92,7 +93,8 @@ Written by \`npm run bench\` on ${date}; run it again on your machine, \`npm run
   ratios within one run say something.
 
 What the names say: "SIMD" is \`tensorless/simd\` with arrays from \`allocate\`, "copied" the same with ordinary arrays, "threads" \`tensorless/parallel\`, which
-uses them from 131,072 elements on. "foreach" and "fused" are PyTorch's two implementations of AdamW, "wasm jit" is jax-js's compiled step. PyTorch "as installed" gives
+uses them from 131,072 elements on. "foreach" and "fused" are PyTorch's two implementations of AdamW, "wasm ' +
+'jit" is jax-js's compiled step. PyTorch "as installed" gives
 large temporaries back to the system after each operation and has them faulted in again; with "best" the C library keeps them (\`MALLOC_MMAP_MAX_=0\`, a high
 \`MALLOC_TRIM_THRESHOLD_\`).
 
@@ -143,7 +145,10 @@ function labels(points: readonly Point[], plot: { scale(name: 'x' | 'y' | 'color
       above = Math.max(at, above + 15);
       const from = (x!.apply(side) as number) + 4;
       const ink = color!.apply(name) as string;
-      return `<path d="M${from.toFixed(1)},${at.toFixed(1)}L${(right - 3).toFixed(1)},${above.toFixed(1)}" stroke="${ink}" stroke-opacity="0.4" fill="none"/><text x="${right.toFixed(1)}" y="${above.toFixed(1)}" dy="0.35em" text-anchor="start" fill="${ink}" font-family="system-ui, sans-serif" font-size="12">${name}</text>`;
+      return (
+        `<path d="M${from.toFixed(1)},${at.toFixed(1)}L${(right - 3).toFixed(1)},${above.toFixed(1)}" ` +
+        `stroke="${ink}" stroke-opacity="0.4" fill="none"/><text x="${right.toFixed(1)}" y="${above.toFixed(1)}" dy="0.35em" text-anchor="start" fill="${ink}" font-family="system-ui, sans-serif" font-size="12">${name}</text>`
+      );
     })
     .join('');
 }

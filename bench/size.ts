@@ -1,4 +1,7 @@
-/** What a user's bundler makes of the package, with esbuild: for the table of docs/performance.md and test/size.test.ts. */
+/**
+ * What a user's bundler makes of the package, with esbuild: for the table of docs/performance.md
+ * and test/size.test.ts.
+ */
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';

@@ -1,4 +1,7 @@
-/** The matrices of the T5 models, from the published configurations (transformers, T5Config of each checkpoint), and their optimizer state. */
+/**
+ * The matrices of the T5 models, from the published configurations (transformers, T5Config of each
+ * checkpoint), and their optimizer state.
+ */
 import type { Shape } from './contestants.ts';
 
 interface Config {
@@ -21,7 +24,10 @@ export const MODELS: Readonly<Record<string, Config>> = {
 const VOCABULARY = 32128;
 const RELATIVE_BUCKETS = 32;
 
-/** Matrices of an encoder and a decoder with tied embeddings; normalisation weights are vectors of `width`. */
+/**
+ * Matrices of an encoder and a decoder with tied embeddings; normalisation weights are vectors of
+ * `width`.
+ */
 export function matrices({ width, feedForward, layers, heads, head }: Config): Shape[] {
   const inner = heads * head;
   const attention: Shape[] = [
@@ -44,7 +50,10 @@ export function vectorElements({ width, layers }: Config): number {
   return (5 * layers + 2) * width;
 }
 
-/** Numbers of state: Adafactor's rows + columns of each matrix (and whole vectors), AdamW's two per weight. */
+/**
+ * Numbers of state: Adafactor's rows + columns of each matrix (and whole vectors), AdamW's two per
+ * weight.
+ */
 export function stateNumbers(config: Config): { weights: number; adafactor: number; adamw: number } {
   const shapes = matrices(config);
   const vectors = vectorElements(config);

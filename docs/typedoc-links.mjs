@@ -1,4 +1,7 @@
-/** typedoc writes navigation links into every page as they are; pages in folders need them to begin one level up. */
+/**
+ * typedoc writes navigation links into every page as they are; pages in folders need them to begin
+ * one level up.
+ */
 import { PageEvent } from 'typedoc';
 
 /** @param {import('typedoc').Application} app */

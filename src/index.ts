@@ -1,5 +1,6 @@
 /**
- * tensorless: the optimizers and learning-rate schedules of Hugging Face transformers, on plain typed arrays.
+ * tensorless: the optimizers and learning-rate schedules of Hugging Face transformers, on plain
+ * typed arrays.
  *
  * @module
  */

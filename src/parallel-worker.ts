@@ -1,6 +1,6 @@
 /**
- * A worker of `parallelKernels`, as a file: for `new Worker`, or for bundlers that take a worker by its name, such as Vite's
- * `tensorless/parallel-worker?worker`.
+ * A worker of `parallelKernels`, as a file: for `new Worker`, or for bundlers that take a worker by
+ * its name, such as Vite's `tensorless/parallel-worker?worker`.
  *
  * @module
  */

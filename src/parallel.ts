@@ -1,5 +1,6 @@
 /**
- * All cores for one step: workers that share the arrays' memory. The bits of a result are the same for any number of threads.
+ * All cores for one step: workers that share the arrays' memory. The bits of a result are the same
+ * for any number of threads.
  *
  * ```ts
  * import { parallelKernels } from 'tensorless/parallel';
@@ -20,7 +21,7 @@ import { ENGINE } from './engine/engine.ts';
 import { type Kernels, typescriptKernels } from './engine/kernels.ts';
 import { Arena } from './simd/arena.ts';
 import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine, type WasmMemory } from './simd/module.ts';
-import { BEYOND, RESERVED } from './simd/wasm-loops.ts';
+import { BEYOND, RESERVED } from './simd/places.ts';
 import { Crew, type WorkerLike } from './threads/crew.ts';
 import { Driver, type TornRange, TornStepError } from './threads/driver.ts';
 import { FIRST_WORKER, WORDS } from './threads/protocol.ts';
@@ -31,31 +32,54 @@ export { runParallelWorker, type TornRange, TornStepError, type WorkerLike };
 
 /** Options of {@link parallelKernels}. */
 export interface ParallelOptions {
-  /** Threads, the calling one included: from 1 to 32. Default: the cores that the runtime tells of, at most 8. */
+  /**
+   * Threads, the calling one included: from 1 to 32. Default: the cores that the runtime tells of,
+   * at most 8.
+   */
   threads?: number;
-  /** The loops in WebAssembly SIMD, on one memory that all threads share; false: the TypeScript loops. Default true. */
+  /**
+   * The loops in WebAssembly SIMD, on one memory that all threads share; false: the TypeScript
+   * loops. Default true.
+   */
   simd?: boolean;
-  /** With `simd`: memory for arrays that are worked on without copying, in bytes, as in `simdKernels`. Default 64 MiB. */
+  /**
+   * With `simd`: memory for arrays that are worked on without copying, in bytes, as in
+   * `simdKernels`. Default 64 MiB.
+   */
   arenaBytes?: number;
   /**
-   * Starts a worker that runs {@link runParallelWorker}. Default: the package's own file `tensorless/parallel-worker`. Needed where a bundler has moved it:
-   * `() => new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })` with a file that calls `runParallelWorker()`.
+   * Starts a worker that runs {@link runParallelWorker}. Default: the package's own file
+   * `tensorless/parallel-worker`. Needed where a bundler has moved it: `() => new Worker(new
+   * URL('./worker.js', import.meta.url), { type: 'module'
+   * })` with a file that calls `runParallelWorker()`.
    */
   createWorker?: () => WorkerLike;
 }
 
-/** {@link Kernels} with threads: `optimizer.stepAsync()` uses them all, `optimizer.step()` the calling one alone. */
+/**
+ * {@link Kernels} with threads: `optimizer.stepAsync()` uses them all, `optimizer.step()` the
+ * calling one alone.
+ */
 export interface ParallelKernels extends Kernels {
-  /** Threads that work at present, the calling one included. Workers that ended are replaced at the next step. */
+  /**
+   * Threads that work at present, the calling one included. Workers that ended are replaced at the
+   * next step.
+   */
   readonly size: number;
-  /** Ends the workers, after the step at hand. Steps are then done by the calling thread alone; arrays stay usable. */
+  /**
+   * Ends the workers, after the step at hand. Steps are then done by the calling thread alone;
+   * arrays stay usable.
+   */
   close(): Promise<void>;
 }
 
 const MOST_THREADS = 32;
 const USUAL_THREADS = 8;
 const DEFAULT_ARENA = 64 * 2 ** 20;
-/** Bytes of a worker's own strips for 16-bit arrays: two of 8192 float32 numbers, or four rows of 16384 columns. */
+/**
+ * Bytes of a worker's own strips for 16-bit arrays: two of 8192 float32 numbers, or four rows of
+ * 16384 columns.
+ */
 const STRIPS = 2 ** 19;
 const PATIENCE = 30_000;
 
@@ -71,16 +95,21 @@ interface NodeThreads {
 /**
  * Kernels that spread a step over the calling thread and workers: `await optimizer.stepAsync()`.
  *
- * Every thread must reach the arrays: take parameters and gradients from `allocate`, or make them over a SharedArrayBuffer (16-bit ones have to be). What is
- * not shared is worked on by the calling thread alone, with the same bits. Large matrices are split at fixed block boundaries, small ones are
- * grouped, and a step over fewer than 131,072 elements is done by the calling thread. The workers do not keep a process alive.
+ * Every thread must reach the arrays: take parameters and gradients from `allocate`, or make them
+ * over a SharedArrayBuffer (16-bit ones have to be). What is not shared is worked on by the calling
+ * thread alone, with the same bits. Large matrices are split at fixed block boundaries, small ones
+ * are grouped, and a step over fewer than 131,072 elements is done by the calling thread. The
+ * workers do not keep a process alive.
  *
- * A worker that ends in the middle of a step (killed, out of memory) is made up for: its part is done once more. Only where it was writing weights is the
- * step refused, with a {@link TornStepError} that names them, after everything else was applied. The next step starts a new worker.
+ * A worker that ends in the middle of a step (killed, out of memory) is made up for: its part is
+ * done once more. Only where it was writing weights is the step refused, with a
+ * {@link TornStepError} that names them, after everything else was applied. The next step starts a
+ * new worker.
  *
  * @param options - See {@link ParallelOptions}.
- * @throws Error where the runtime has no SharedArrayBuffer (in a page: it is not cross-origin isolated), no workers, or one of them does not start;
- * with `simd`, where WebAssembly SIMD is missing or forbidden.
+ * @throws Error where the runtime has no SharedArrayBuffer (in a page: it is not cross-origin
+ * isolated), no workers, or one of them does not start; with `simd`, where WebAssembly SIMD is
+ * missing or forbidden.
  * @throws TypeError or RangeError that names the option that does not fit.
  */
 export async function parallelKernels(options: ParallelOptions = {}): Promise<ParallelKernels> {
@@ -98,7 +127,8 @@ export async function parallelKernels(options: ParallelOptions = {}): Promise<Pa
   }
   if (typeof SharedArrayBuffer === 'undefined') {
     throw new Error(
-      `${where}: this runtime has no SharedArrayBuffer; in a page, serve it with Cross-Origin-Opener-Policy: same-origin and ` +
+      `${where}: this runtime has no SharedArrayBuffer; in a page, serve it with Cross-Origin-Opener-Policy: ` +
+        `same-origin and ` +
         'Cross-Origin-Embedder-Policy: require-corp, or use simdKernels, which needs none',
     );
   }
@@ -134,7 +164,10 @@ export async function parallelKernels(options: ParallelOptions = {}): Promise<Pa
   };
 }
 
-/** Arrays that all threads reach: in the arena while there is room, else each in a SharedArrayBuffer of its own. */
+/**
+ * Arrays that all threads reach: in the arena while there is room, else each in a SharedArrayBuffer
+ * of its own.
+ */
 function sharedMemory(arena: Arena | null): Kernels {
   const live = new WeakSet<Float32Array | Float64Array>();
   const freed = new WeakSet<Float32Array | Float64Array>();
@@ -145,7 +178,8 @@ function sharedMemory(arena: Arena | null): Kernels {
     if (arena?.fits(dtype, length) === true) return arena.allocate(dtype, length);
     if (dtype !== 'float32' && dtype !== 'float64') {
       throw new TypeError(
-        `parallelKernels.allocate: dtype must be "float32" or "float64", got ${show(dtype)}; for 16 bits make a Uint16Array over a SharedArrayBuffer`,
+        `parallelKernels.allocate: dtype must be "float32" or "float64", got ${show(dtype)}; for 16 bits make a ` +
+          `Uint16Array over a SharedArrayBuffer`,
       );
     }
     integer('parallelKernels.allocate: length', length);
@@ -163,7 +197,8 @@ function sharedMemory(arena: Arena | null): Kernels {
     checkLive: (array) => {
       if (freed.has(array)) {
         throw new Error(
-          `parallelKernels: ${show(array)} was freed and is still in use; free an array after its last step, or make a new Parameter with a new array`,
+          `parallelKernels: ${show(array)} was freed and is still in use; free an array after its last step, or ` +
+            `make a new Parameter with a new array`,
         );
       }
       arena?.holds(array);
@@ -174,14 +209,18 @@ function sharedMemory(arena: Arena | null): Kernels {
       else if (arena !== null) arena.free(array);
       else {
         throw new TypeError(
-          `parallelKernels.free: array must be one that allocate of these same kernels returned, got ${show(array)}; an ordinary array needs no free`,
+          `parallelKernels.free: array must be one that allocate of these same kernels returned, got ` +
+            `${show(array)}; an ordinary array needs no free`,
         );
       }
     },
   };
 }
 
-/** A module of Node's, which Deno and Bun have too; spelled so that bundlers for browsers do not look for it. */
+/**
+ * A module of Node's, which Deno and Bun have too; spelled so that bundlers for browsers do not
+ * look for it.
+ */
 function nodeModule<T>(name: string): Promise<T> | undefined {
   if ((globalThis as Runtime).process?.versions?.node === undefined) return undefined;
   return import(['node', name].join(':')) as Promise<T>;
@@ -195,7 +234,10 @@ async function cores(): Promise<number> {
   return Math.max(1, Math.min(told ?? 1, USUAL_THREADS));
 }
 
-/** Starts the worker's file that stands beside this one: TypeScript where the source is run as it is. */
+/**
+ * Starts the worker's file that stands beside this one: TypeScript where the source is run as it
+ * is.
+ */
 async function workerMaker(where: string): Promise<() => WorkerLike> {
   const node = await nodeModule<NodeThreads>('worker_threads');
   const { Worker: Threads } = globalThis as Runtime;

@@ -1,5 +1,6 @@
 /**
- * The loops in WebAssembly SIMD: an optional engine, two to four times as fast as the TypeScript loops and with the same bits.
+ * The loops in WebAssembly SIMD: an optional engine, two to four times as fast as the TypeScript
+ * loops and with the same bits.
  *
  * ```ts
  * import { simdKernels } from 'tensorless/simd';
@@ -18,21 +19,23 @@ import { type Kernels, typescriptKernels } from './engine/kernels.ts';
 import { Arena } from './simd/arena.ts';
 import { Copies } from './simd/copies.ts';
 import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine } from './simd/module.ts';
-import { BEYOND, RESERVED } from './simd/wasm-loops.ts';
+import { BEYOND, RESERVED } from './simd/places.ts';
 
 /** Options of {@link simdKernels}. */
 export interface SimdOptions {
   /**
-   * Memory for `allocate`, in bytes: parameters and gradients that are to be worked on without copying, and the optimizer's state.
-   * A multiple of 64 goes to each array. Most systems hand it out as it is first used. Default 64 MiB; 0: everything is copied.
+   * Memory for `allocate`, in bytes: parameters and gradients that are to be worked on without
+   * copying, and the optimizer's state. A multiple of 64 goes to each array. Most systems hand it
+   * out as it is first used. Default 64 MiB; 0: everything is copied.
    */
   arenaBytes?: number;
 }
 
 const DEFAULT_ARENA = 64 * 2 ** 20;
 /**
- * Bytes for copies that are kept through a step: copied Adafactor steps of 128² to 300² take an eighth less, of 64² and 362² a thirtieth (Node 20.20). With 4 MiB
- * 1024² would gain a tenth, but 512², whose arrays and copies no longer fit into the second cache (2 MiB), would lose as much.
+ * Bytes for copies that are kept through a step: copied Adafactor steps of 128² to 300² take an
+ * eighth less, of 64² and 362² a thirtieth (Node 20.20). With 4 MiB 1024² would gain a tenth, but
+ * 512², whose arrays and copies no longer fit into the second cache (2 MiB), would lose as much.
  */
 const COPIES = 2 ** 20;
 /** Where the arena begins. */
@@ -44,13 +47,15 @@ const REPAIR = 'leave the kernels option out, which gives the TypeScript loops a
 /**
  * Kernels in WebAssembly SIMD, with a memory of their own whose size is fixed here.
  *
- * Arrays from `allocate` are worked on where they are; all others go through small copies. Optimizers put their state into the same memory while there
- * is room, else into ordinary arrays, and `optimizer.dispose()` gives it back. The results' bits are those of the TypeScript loops, so a
- * run can be continued with either. Starts at once, without a promise, from bytes in the package.
+ * Arrays from `allocate` are worked on where they are; all others go through small copies.
+ * Optimizers put their state into the same memory while there is room, else into ordinary arrays,
+ * and `optimizer.dispose()` gives it back. The results' bits are those of the TypeScript loops, so
+ * a run can be continued with either. Starts at once, without a promise, from bytes in the package.
  *
  * @param options - `arenaBytes`: memory for `allocate`.
  * @throws Error where WebAssembly or its SIMD is missing, or a Content-Security-Policy forbids it.
- * @throws TypeError or RangeError when arenaBytes is not a number of bytes below 4 GiB, or more than the system gives.
+ * @throws TypeError or RangeError when arenaBytes is not a number of bytes below 4 GiB, or more
+ *   than the system gives.
  */
 export function simdKernels(options: SimdOptions = {}): Kernels {
   const { arenaBytes = DEFAULT_ARENA } = checkedOptions('simdKernels', options, ['arenaBytes']);
@@ -88,8 +93,8 @@ export function simdKernels(options: SimdOptions = {}): Kernels {
 }
 
 /**
- * {@link simdKernels} where WebAssembly SIMD runs and is allowed, else the TypeScript loops: the same
- * bits either way.
+ * {@link simdKernels} where WebAssembly SIMD runs and is allowed, else the TypeScript loops: the
+ * same bits either way.
  *
  * @param options - As of {@link simdKernels}.
  * @throws TypeError or RangeError when an option is wrong, or the system does not give that memory.

@@ -1,10 +1,12 @@
 /**
- * Any optimizer of this library as an optimizer of TensorFlow.js, for the backends whose tensors can be read synchronously (cpu, wasm, webgl).
- * Needs the package `@tensorflow/tfjs-core`, version 4.
+ * Any optimizer of this library as an optimizer of TensorFlow.js, for the backends whose tensors
+ * can be read synchronously (cpu, wasm, webgl). Needs the package `@tensorflow/tfjs-core`,
+ * version 4.
  *
- * TensorFlow.js keeps the weights; each step reads them and their gradients, updates them here, and writes the weights back. The optimizer's state
- * stays here, and is saved in full by `tensorless/checkpoint`. (TensorFlow.js saves an optimizer with the model by
- * `includeOptimizer`, and finds its class again by name: not this one's.)
+ * TensorFlow.js keeps the weights; each step reads them and their gradients, updates them here, and
+ * writes the weights back. The optimizer's state stays here, and is saved in full by
+ * `tensorless/checkpoint`. (TensorFlow.js saves an optimizer with the model by `includeOptimizer`,
+ * and finds its class again by name: not this one's.)
  *
  * @module
  */
@@ -27,7 +29,10 @@ export type NamedTensor = Awaited<ReturnType<TfBase['getWeights']>>[number];
 /** Makes the optimizer over the model's variables: called once, when they are known. */
 export type MakeOptimizer = (parameters: Parameter[]) => Optimizer;
 
-/** A `tf.Optimizer` that hands its updates to an optimizer of this library; made by {@link tfOptimizer}. */
+/**
+ * A `tf.Optimizer` that hands its updates to an optimizer of this library; made by
+ * {@link tfOptimizer}.
+ */
 export class TfOptimizer extends TfBase {
   readonly #make: MakeOptimizer;
   readonly #variables = new Map<string, { variable: Variable; parameter: Parameter }>();
@@ -40,7 +45,8 @@ export class TfOptimizer extends TfBase {
     super();
     if (typeof make !== 'function') {
       throw new TypeError(
-        `tfOptimizer: make must be a function from parameters to an optimizer, such as (params) => new Adafactor(params), got ${show(make)}`,
+        `tfOptimizer: make must be a function from parameters to an optimizer, such as (params) => new ` +
+          `Adafactor(params), got ${show(make)}`,
       );
     }
     this.#make = make;
@@ -54,7 +60,8 @@ export class TfOptimizer extends TfBase {
   /**
    * The optimizer behind this one: for schedulers, `stateDict` and checkpoints.
    *
-   * @throws Error before the variables are known: before the first step, unless {@link TfOptimizer.build} was called.
+   * @throws Error before the variables are known: before the first step, unless
+   *   {@link TfOptimizer.build} was called.
    */
   get optimizer(): Optimizer {
     if (this.#optimizer === undefined) {
@@ -63,14 +70,17 @@ export class TfOptimizer extends TfBase {
     return this.#optimizer;
   }
 
-  /** The variables' weights as parameters, named as the variables; up to date after each step and after {@link TfOptimizer.readWeights}. */
+  /**
+   * The variables' weights as parameters, named as the variables; up to date after each step and
+   * after {@link TfOptimizer.readWeights}.
+   */
   get parameters(): readonly Parameter[] {
     return [...this.#variables.values()].map(({ parameter }) => parameter);
   }
 
   /**
-   * Makes the optimizer over these variables now, before the first step: to attach a scheduler, or to load a checkpoint. Variables that appear later
-   * become a further group.
+   * Makes the optimizer over these variables now, before the first step: to attach a scheduler, or
+   * to load a checkpoint. Variables that appear later become a further group.
    *
    * @throws TypeError when a variable is not float32.
    */
@@ -97,7 +107,8 @@ export class TfOptimizer extends TfBase {
   /**
    * One update of every variable that has a gradient.
    *
-   * @throws Error when no variable has the given name; otherwise as the optimizer's `step`. No variable has changed then.
+   * @throws Error when no variable has the given name; otherwise as the optimizer's `step`. No
+   *   variable has changed then.
    */
   applyGradients(variableGradients: NamedTensorMap | NamedTensor[]): void {
     const gradients: [name: string, gradient: Tensor | null][] = Array.isArray(variableGradients)
@@ -126,12 +137,18 @@ export class TfOptimizer extends TfBase {
     this.incrementIterations();
   }
 
-  /** Takes over the variables' weights, where something else than this optimizer has changed them: before saving. */
+  /**
+   * Takes over the variables' weights, where something else than this optimizer has changed them:
+   * before saving.
+   */
   readWeights(): void {
     for (const { variable, parameter } of this.#variables.values()) parameter.data.set(variable.dataSync<'float32'>());
   }
 
-  /** Gives the parameters' weights to the variables: after a checkpoint was loaded into {@link TfOptimizer.parameters}. */
+  /**
+   * Gives the parameters' weights to the variables: after a checkpoint was loaded into
+   * {@link TfOptimizer.parameters}.
+   */
   writeWeights(): void {
     for (const name of this.#variables.keys()) this.#write(name);
   }
@@ -145,8 +162,9 @@ export class TfOptimizer extends TfBase {
   }
 
   /**
-   * The state as named tensors, as other optimizers of TensorFlow.js give theirs: the number of steps, then each variable's arrays under
-   * `variable/key`, and its numbers as the words of doubles. Options such as the learning rate are not in it; a checkpoint has them.
+   * The state as named tensors, as other optimizers of TensorFlow.js give theirs: the number of
+   * steps, then each variable's arrays under `variable/key`, and its numbers as the words of
+   * doubles. Options such as the learning rate are not in it; a checkpoint has them.
    */
   override async getWeights(): Promise<NamedTensor[]> {
     const weights = [await this.saveIterations()];
@@ -168,7 +186,8 @@ export class TfOptimizer extends TfBase {
   }
 
   /**
-   * Puts the state of {@link TfOptimizer.getWeights} in place; before the first step it waits for the variables.
+   * Puts the state of {@link TfOptimizer.getWeights} in place; before the first step it waits for
+   * the variables.
    *
    * @throws TypeError or RangeError when it does not fit the variables; nothing has changed then.
    */
@@ -208,7 +227,9 @@ export class TfOptimizer extends TfBase {
     this.#waiting = undefined;
   }
 
-  /** Nothing: the options are in the function that makes the optimizer, which cannot be serialised. */
+  /**
+   * Nothing: the options are in the function that makes the optimizer, which cannot be serialised.
+   */
   getConfig(): Record<string, never> {
     return {};
   }
@@ -223,10 +244,12 @@ export class TfOptimizer extends TfBase {
 type NamedTensors = Map<string, StateTensor | number>;
 
 /**
- * Any optimizer of this library as a `tf.Optimizer`: for `minimize`, `applyGradients`, and `model.compile({ optimizer })`.
+ * Any optimizer of this library as a `tf.Optimizer`: for `minimize`, `applyGradients`, and
+ * `model.compile({ optimizer })`.
  *
- * @param make - Called once with a parameter for each trainable variable, when they are known (at the first step, or at `build`); makes the
- * optimizer, and is a good place to attach a scheduler to it.
+ * @param make - Called once with a parameter for each trainable variable, when they are known (at
+ * the first step, or at `build`); makes the optimizer, and is a good place to attach a scheduler to
+ * it.
  *
  * @example
  * ```ts

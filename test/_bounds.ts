@@ -1,4 +1,7 @@
-/** Decodes one hostile file, number argv[2]; prints its size, the time, the memory taken and the error (test/safetensors-bounds.test.ts). */
+/**
+ * Decodes one hostile file, number argv[2]; prints its size, the time, the memory taken and the
+ * error (test/safetensors-bounds.test.ts).
+ */
 import { decodeTrainingState } from 'tensorless/checkpoint';
 import { decodeSafetensors } from 'tensorless/safetensors';
 
@@ -69,7 +72,8 @@ if (index !== undefined && process.argv[1]!.includes('_bounds')) {
     error = caught;
   }
   const { user, system } = process.cpuUsage(cpu);
-  // Others may run on this machine: the smaller one of the clock's and the processor's time is the decoder's.
+  // Others may run on this machine: the smaller one of the clock's and the processor's time is the
+  // decoder's.
   const milliseconds = Math.min(performance.now() - begun, (user + system) / 1000);
   // What the preparation had and gave back does not hide what the decoder takes.
   const taken = Math.max(0, process.resourceUsage().maxRSS * 1024 - Math.max(before, resident));

@@ -1,4 +1,7 @@
-/** One operation on a run of argv[3] bytes at argv[4]; prints how much memory it took beside the run (test/disk-memory.test.ts). */
+/**
+ * One operation on a run of argv[3] bytes at argv[4]; prints how much memory it took beside the run
+ * (test/disk-memory.test.ts).
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { AdamW, Parameter } from 'tensorless';
 import { decodeTrainingState, encodeTrainingState } from 'tensorless/checkpoint';

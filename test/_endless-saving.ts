@@ -1,4 +1,7 @@
-/** Saves states to argv[2] without end, each full of one number; to be killed (test/node-files.test.ts). */
+/**
+ * Saves states to argv[2] without end, each full of one number; to be killed
+ * (test/node-files.test.ts).
+ */
 import { Parameter } from 'tensorless';
 import { saveTrainingState } from 'tensorless/node';
 

@@ -1,4 +1,7 @@
-/** The table of optimizers that the shared tests run over, and small models for them. A new optimizer is one line in {@link optimizers}. */
+/**
+ * The table of optimizers that the shared tests run over, and small models for them. A new
+ * optimizer is one line in {@link optimizers}.
+ */
 import {
   Adafactor,
   AdamW,
@@ -22,7 +25,9 @@ import { simdKernels } from 'tensorless/simd';
 export interface OptimizerCase {
   readonly name: string;
   readonly make: (params: Params, options?: CommonOptions & Record<string, unknown>) => Optimizer;
-  /** One step size for all slopes: what suits the quadratic is too much for Rosenbrock's function. */
+  /**
+   * One step size for all slopes: what suits the quadratic is too much for Rosenbrock's function.
+   */
   readonly oneSize?: true;
 }
 
@@ -82,7 +87,10 @@ export const engineCases: readonly (OptimizerCase & { readonly dtype: DType; rea
     })),
   );
 
-/** One shape of every rank that is treated differently, with lengths that leave rows and columns over. */
+/**
+ * One shape of every rank that is treated differently, with lengths that leave rows and columns
+ * over.
+ */
 export const shapes: readonly (readonly number[])[] = [[], [5], [3, 4], [2, 5, 3]];
 
 /** Numbers in [-1, 1), the same for the same seed (mulberry32). */
@@ -148,7 +156,10 @@ export function weightBits(parameters: Iterable<Parameter>): string[] {
   return [...parameters].map((parameter) => bits(parameter.data));
 }
 
-/** Weights, gradients, the state dict and the groups' options: everything a refused call must leave as it was. */
+/**
+ * Weights, gradients, the state dict and the groups' options: everything a refused call must leave
+ * as it was.
+ */
 export function snapshot(optimizer: Optimizer): unknown {
   const parameters = optimizer.paramGroups.flatMap((group) => group.params);
   return {

@@ -1,4 +1,7 @@
-/** `tensorless/parallel` for the pages' blocks: its own worker file is TypeScript here, which Node 20 does not take. */
+/**
+ * `tensorless/parallel` for the pages' blocks: its own worker file is TypeScript here, which Node
+ * 20 does not take.
+ */
 import { type ParallelKernels, type ParallelOptions, parallelKernels as start } from 'tensorless/parallel';
 import { createWorker } from './_workers.ts';
 

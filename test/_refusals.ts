@@ -1,9 +1,15 @@
-/** What the tests of refused input share: how an error is looked at, and the optimizers with wrong values for each of their options. */
+/**
+ * What the tests of refused input share: how an error is looked at, and the optimizers with wrong
+ * values for each of their options.
+ */
 import { Adafactor, AdamW, type DType, Lion, type Optimizer, type Parameter } from 'tensorless';
 import { expect } from 'vitest';
 import { model, setGradients, snapshot } from './_optimizers.ts';
 import { notBooleans, notCounts, notDecay, notFinite, notNonNegative, notNumbers } from './_wrong-values.ts';
-/** The error of a call; fails where there is none, or one that is neither a TypeError nor a RangeError. */
+/**
+ * The error of a call; fails where there is none, or one that is neither a TypeError nor a
+ * RangeError.
+ */
 export function errorOf(call: () => unknown): Error {
   let error: unknown;
   try {

@@ -60,7 +60,9 @@ function half(x: number): number {
   throw new Error(`${x} is no float16`);
 }
 
-/** Objects with null or other prototypes, and buffers of different sizes, are no difference here. */
+/**
+ * Objects with null or other prototypes, and buffers of different sizes, are no difference here.
+ */
 export function comparable(value: StateValue): unknown {
   if (ArrayBuffer.isView(value)) return { bytes: Buffer.from(value as Uint8Array).toString('hex') };
   if (typeof value !== 'object' || value === null) return value;

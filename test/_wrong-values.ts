@@ -1,4 +1,7 @@
-/** Wrong values per kind of argument; every public function is given all that apply. A revoked proxy throws on any look at it, so it is not here. */
+/**
+ * Wrong values per kind of argument; every public function is given all that apply. A revoked proxy
+ * throws on any look at it, so it is not here.
+ */
 
 /** Not of type number. */
 export const notNumbers: readonly unknown[] = [

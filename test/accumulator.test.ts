@@ -104,7 +104,8 @@ describe('k batches accumulated', () => {
       exact,
     );
     console.log(
-      `mean of ${count} bfloat16 gradients, relative error: sums in float32 ${ours.toExponential(1)}, in bfloat16 ${theirs.toFixed(2)}`,
+      `mean of ${count} bfloat16 gradients, relative error: sums in float32 ${ours.toExponential(1)}, in ` +
+        `bfloat16 ${theirs.toFixed(2)}`,
     );
     expect(ours).toBeLessThan(1e-6);
     // A bfloat16 sum of 256 has an ulp of 2: gradients under 1 no longer move it.

@@ -1,4 +1,6 @@
-/** What the mathematics of Shazeer & Stern 2018 promises, for random shapes, weights and gradients. */
+/**
+ * What the mathematics of Shazeer & Stern 2018 promises, for random shapes, weights and gradients.
+ */
 import fc from 'fast-check';
 import { Adafactor, type AdafactorOptions, Parameter, type StateTensor } from 'tensorless';
 import { describe, expect, it } from 'vitest';
@@ -36,7 +38,10 @@ function stateOf(optimizer: Adafactor, key: string, index = 0): Float64Array {
   return (optimizer.stateDict().state[index]![key] as StateTensor).data as Float64Array;
 }
 
-/** Largest difference as a part of the largest magnitude, or of `least` where that is larger: weights of 1 that went near 0 keep their error. */
+/**
+ * Largest difference as a part of the largest magnitude, or of `least` where that is larger:
+ * weights of 1 that went near 0 keep their error.
+ */
 function distance(got: ArrayLike<number>, expected: ArrayLike<number>, least = 0): number {
   let largest = least;
   let difference = 0;
@@ -174,8 +179,9 @@ describe('the update', () => {
   });
 
   /**
-   * Two root mean squares are taken over the whole parameter: that of the weights (scaleParameter) and that of the update (clipThreshold). With
-   * both out of the way a stack of matrices is nothing but its matrices.
+   * Two root mean squares are taken over the whole parameter: that of the weights (scaleParameter)
+   * and that of the update (clipThreshold). With both out of the way a stack of matrices is nothing
+   * but its matrices.
    */
   it('of stacked matrices is that of each matrix alone, where no root mean square couples them', () => {
     fc.assert(

@@ -1,4 +1,7 @@
-/** Memory that runs out: whichever allocation fails, nothing has changed, and nothing that was allocated stays. */
+/**
+ * Memory that runs out: whichever allocation fails, nothing has changed, and nothing that was
+ * allocated stays.
+ */
 import { type Kernels, type OptimizerStateDict, typescriptKernels } from 'tensorless';
 import { simdKernels } from 'tensorless/simd';
 import { describe, expect, it } from 'vitest';

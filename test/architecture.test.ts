@@ -1,4 +1,7 @@
-/** What may import what, as docs/architecture.md has it; read with the TypeScript compiler's own parser. */
+/**
+ * What may import what, as docs/architecture.md has it; read with the TypeScript compiler's own
+ * parser.
+ */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,7 +29,8 @@ function filesOf(folder: string): string[] {
   });
 }
 
-// The assembly is another language in TypeScript's clothes, with files of its own that import one another.
+// The assembly is another language in TypeScript's clothes, with files of its own that import one
+// another.
 const isAssembly = (file: string): boolean => file.startsWith('simd/assembly/');
 const files = filesOf('').filter((file) => !isAssembly(file));
 const parsed = new Map(
@@ -149,7 +153,8 @@ describe('imports', () => {
       'parallel.ts': /^\(computed\)$/,
       'threads/worker.ts': /^\(computed\)$/,
     };
-    // What looks at folders and files is for runtimes with Node's modules; all else runs everywhere.
+    // What looks at folders and files is for runtimes with Node's modules; all else runs
+    // everywhere.
     const onDisk = /^(disk\/|command-line\/|checkpoints\/(hugging-face|manager|trainer)\.ts)/;
     const wrong = files.flatMap((file) =>
       imports

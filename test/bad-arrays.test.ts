@@ -1,4 +1,6 @@
-/** Wrong arrays for parameters, clipping and accumulation are refused by name, and change nothing. */
+/**
+ * Wrong arrays for parameters, clipping and accumulation are refused by name, and change nothing.
+ */
 import { clipGradNorm, GradientAccumulator, Parameter } from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import { exactly, model, setGradients } from './_optimizers.ts';

@@ -1,4 +1,6 @@
-/** Every wrong argument is refused by name, and a refused call changes nothing, of any parameter. */
+/**
+ * Every wrong argument is refused by name, and a refused call changes nothing, of any parameter.
+ */
 import { Adafactor, type DType, Parameter } from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import { model, snapshot, weightBits } from './_optimizers.ts';

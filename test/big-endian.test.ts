@@ -1,4 +1,7 @@
-/** Files on a big-endian machine: one is feigned to the modules, which then reverse the bytes of every element. */
+/**
+ * Files on a big-endian machine: one is feigned to the modules, which then reverse the bytes of
+ * every element.
+ */
 import type { StateTensor } from 'tensorless';
 import { afterEach, expect, it, vi } from 'vitest';
 
@@ -26,7 +29,10 @@ const tensors: Record<string, StateTensor> = {
   d: { dtype: 'uint8', shape: [3], data: Uint8Array.from([1, 2, 3]) },
 };
 
-/** The same tensors with every element's bytes reversed: what such a machine holds in memory for the same numbers. */
+/**
+ * The same tensors with every element's bytes reversed: what such a machine holds in memory for the
+ * same numbers.
+ */
 const reversed: Record<string, StateTensor> = Object.fromEntries(
   Object.entries(tensors).map(([name, tensor]) => {
     const size = tensor.data.BYTES_PER_ELEMENT;

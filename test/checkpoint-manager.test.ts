@@ -92,17 +92,20 @@ describe('CheckpointManager', () => {
     expect(parts.parameters[0]!.data.every((x) => x === 9)).toBe(true);
   });
 
-  it('does not count damaged files among those to keep, nor remove them; a new save of the step replaces one', async () => {
-    const at = inner();
-    const manager = new CheckpointManager(at, { keepLast: 2 });
-    for (const step of [1, 2]) await manager.save(step, run(step));
-    for (const step of [7, 8, 9]) writeFileSync(join(at, `step-${step}.safetensors`), 'damaged');
-    await manager.save(3, run(3));
-    expect(steps(at)).toEqual(files(2, 3, 7, 8, 9));
-    await manager.save(8, run(8));
-    expect(steps(at)).toEqual(files(3, 7, 8, 9));
-    expect(await manager.loadLatest(live())).toMatchObject({ step: 8 });
-  });
+  it(
+    'does not count damaged files among those to keep, nor remove them; a new save of the step replaces ' + 'one',
+    async () => {
+      const at = inner();
+      const manager = new CheckpointManager(at, { keepLast: 2 });
+      for (const step of [1, 2]) await manager.save(step, run(step));
+      for (const step of [7, 8, 9]) writeFileSync(join(at, `step-${step}.safetensors`), 'damaged');
+      await manager.save(3, run(3));
+      expect(steps(at)).toEqual(files(2, 3, 7, 8, 9));
+      await manager.save(8, run(8));
+      expect(steps(at)).toEqual(files(3, 7, 8, 9));
+      expect(await manager.loadLatest(live())).toMatchObject({ step: 8 });
+    },
+  );
 
   it('never touches foreign files', async () => {
     const at = inner();

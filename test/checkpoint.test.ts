@@ -143,7 +143,8 @@ describe('saveTrainingState', () => {
     const folder = await mkdtemp(join(tmpdir(), 'tensorless-'));
     const path = join(folder, 'run.safetensors');
     await saveTrainingState(path, { extra: 1 });
-    // As root a read-only folder can be written; a folder in the file's place cannot be renamed over.
+    // As root a read-only folder can be written; a folder in the file's place cannot be renamed
+    // over.
     const blocked = join(folder, 'blocked');
     await mkdir(join(blocked, 'full'), { recursive: true });
     await expect(saveTrainingState(blocked, { extra: 2 })).rejects.toThrow(/EISDIR|ENOTEMPTY|EEXIST|EPERM/);

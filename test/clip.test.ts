@@ -32,8 +32,9 @@ function parameter(dtype: DType, gradient: Parameter['grad'], length: number, na
 }
 
 /**
- * How far from PyTorch's own result: an ulp or two, as it computes norm and product in the gradient's format. In 16 bits the norm alone is off by up to
- * half an ulp there, and so is every product.
+ * How far from PyTorch's own result: an ulp or two, as it computes norm and product in the
+ * gradient's format. In 16 bits the norm alone is off by up to half an ulp there, and so is every
+ * product.
  */
 const tolerance = { float32: 3 * 2 ** -24, float64: 3 * 2 ** -53, bfloat16: 2 ** -7, float16: 2 ** -10 };
 

@@ -1,4 +1,7 @@
-/** What a closure does to its own optimizer is right, or refused: the state of the world is looked at after it. */
+/**
+ * What a closure does to its own optimizer is right, or refused: the state of the world is looked
+ * at after it.
+ */
 import { Parameter } from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import { engineCases, exactly, model, setGradients, snapshot, weightBits } from './_optimizers.ts';

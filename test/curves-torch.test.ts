@@ -1,4 +1,7 @@
-/** The curves of torch.optim.lr_scheduler, against what PyTorch recorded (test/vectors/make_curves.py), and their corners. */
+/**
+ * The curves of torch.optim.lr_scheduler, against what PyTorch recorded
+ * (test/vectors/make_curves.py), and their corners.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import * as T from 'tensorless';
 import { describe, expect, it } from 'vitest';

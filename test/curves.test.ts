@@ -108,7 +108,10 @@ interface Row {
   readonly last: number;
   /** Past T the factor stays. */
   readonly stays: boolean;
-  /** The largest change from one step to the next, times the steps of that part: bounds the jumps at the joints. */
+  /**
+   * The largest change from one step to the next, times the steps of that part: bounds the jumps at
+   * the joints.
+   */
   readonly slope: number;
   /** Scaling all step counts scales the curve. */
   readonly scales: boolean;

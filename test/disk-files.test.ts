@@ -1,4 +1,7 @@
-/** Paths as people have them: links, devices, long names, file: URLs; whose a file is; what killed saves leave. */
+/**
+ * Paths as people have them: links, devices, long names, file: URLs; whose a file is; what killed
+ * saves leave.
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -44,25 +47,28 @@ const loaded = async (path: string | URL): Promise<unknown> => {
 };
 
 describe('a path', () => {
-  it('through symbolic links stays a link: what it leads to is replaced, also where it leads to nothing yet', async () => {
-    const at = inner();
-    mkdirSync(join(at, 'real'));
-    symlinkSync('real/run.safetensors', join(at, 'one'));
-    symlinkSync('one', join(at, 'two'));
-    for (const n of [1, 2]) {
-      await saveTrainingState(join(at, 'two'), parts(n));
-      expect(lstatSync(join(at, 'one')).isSymbolicLink() && lstatSync(join(at, 'two')).isSymbolicLink()).toBe(true);
-      expect(await loaded(join(at, 'real/run.safetensors'))).toBe(n);
-      expect(await loaded(join(at, 'two'))).toBe(n);
-    }
-    expect([readdirSync(at).sort(), readdirSync(join(at, 'real'))]).toEqual([
-      ['one', 'real', 'two'],
-      ['run.safetensors'],
-    ]);
-    symlinkSync('b', join(at, 'a'));
-    symlinkSync('a', join(at, 'b'));
-    await expect(saveTrainingState(join(at, 'a'), parts(1))).rejects.toMatchObject({ code: 'ELOOP' });
-  });
+  it(
+    'through symbolic links stays a link: what it leads to is replaced, also where it leads to nothing ' + 'yet',
+    async () => {
+      const at = inner();
+      mkdirSync(join(at, 'real'));
+      symlinkSync('real/run.safetensors', join(at, 'one'));
+      symlinkSync('one', join(at, 'two'));
+      for (const n of [1, 2]) {
+        await saveTrainingState(join(at, 'two'), parts(n));
+        expect(lstatSync(join(at, 'one')).isSymbolicLink() && lstatSync(join(at, 'two')).isSymbolicLink()).toBe(true);
+        expect(await loaded(join(at, 'real/run.safetensors'))).toBe(n);
+        expect(await loaded(join(at, 'two'))).toBe(n);
+      }
+      expect([readdirSync(at).sort(), readdirSync(join(at, 'real'))]).toEqual([
+        ['one', 'real', 'two'],
+        ['run.safetensors'],
+      ]);
+      symlinkSync('b', join(at, 'a'));
+      symlinkSync('a', join(at, 'b'));
+      await expect(saveTrainingState(join(at, 'a'), parts(1))).rejects.toMatchObject({ code: 'ELOOP' });
+    },
+  );
 
   it('of a folder, a FIFO or a device is refused, for saving and loading, and nothing waits', async () => {
     const at = inner();

@@ -1,4 +1,7 @@
-/** Bounds of memory: beside the live arrays nothing as large as the run, or one copy where that is said. */
+/**
+ * Bounds of memory: beside the live arrays nothing as large as the run, or one copy where that is
+ * said.
+ */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,7 @@
-/** Every TypeScript block of README and docs compiles as a user's file would, and needs no cast of this library's values. */
+/**
+ * Every TypeScript block of README and docs compiles as a user's file would, and needs no cast of
+ * this library's values.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -15,7 +15,10 @@ const pages = [
 const text = (page: string): string => readFileSync(join(root, page), 'utf8');
 const withoutCode = (markdown: string): string => markdown.replace(/^```[\s\S]*?^```$/gm, '').replace(/`[^`\n]*`/g, '');
 
-/** Blocks are files of the project while they run, so that the package's name resolves in them as it does in the tests. */
+/**
+ * Blocks are files of the project while they run, so that the package's name resolves in them as it
+ * does in the tests.
+ */
 const folder = join(root, 'test/.blocks');
 mkdirSync(folder, { recursive: true });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -43,7 +46,8 @@ describe.each(pages)('%s', (page) => {
       } finally {
         log.mockRestore();
       }
-      // `console.log(...); // output`; a comment of three dots stands for output that is not the point.
+      // `console.log(...); // output`; a comment of three dots stands for output that is not the
+      // point.
       const said = [...code.matchAll(/console\.log\(.*\);(?: \/\/ (.*))?$/gm)].map(([, output]) => output);
       for (const [i, output] of said.entries()) {
         if (output !== undefined && output !== '...') expect(printed[i]).toBe(output);

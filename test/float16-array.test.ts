@@ -1,6 +1,6 @@
 /**
- * Float16Array, which Node 20 does not have: here an array that calls itself so, as parameters tell arrays by their tag. The runtimes' own are tried by
- * `npm run test:runtimes`.
+ * Float16Array, which Node 20 does not have: here an array that calls itself so, as parameters tell
+ * arrays by their tag. The runtimes' own are tried by `npm run test:runtimes`.
  */
 import { AdamW, type Float16ArrayLike, GradientAccumulator, Parameter, toFloat16 } from 'tensorless';
 import { expect, it } from 'vitest';

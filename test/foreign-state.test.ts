@@ -1,4 +1,7 @@
-/** State dicts from elsewhere: other names' order, other releases, other libraries' keys, other kinds. PyTorch takes all that is taken here. */
+/**
+ * State dicts from elsewhere: other names' order, other releases, other libraries' keys, other
+ * kinds. PyTorch takes all that is taken here.
+ */
 import {
   Adafactor,
   AdamW,
@@ -25,7 +28,10 @@ type Dict = { state: Record<string, Record<string, StateValue>>; param_groups: R
 const copy = (dict: OptimizerStateDict): Dict => structuredClone(dict) as unknown as Dict;
 const load = (optimizer: Optimizer, dict: Dict): void => optimizer.loadStateDict(dict as unknown as StateValue);
 
-/** Parameters of these names, all of one shape so that a mistaken order shows in nothing but the numbers. */
+/**
+ * Parameters of these names, all of one shape so that a mistaken order shows in nothing but the
+ * numbers.
+ */
 function parametersOf(names: readonly (string | undefined)[], dtype: Parameter['dtype'] = 'float32'): Parameter[] {
   return names.map((name, i) => {
     const seed = name === undefined ? i : name.charCodeAt(0);

@@ -1,6 +1,7 @@
 /**
- * All formulas once more, slowly, in double, with a switch for every term. The library agrees with the whole formula to 1e-12, and a formula that
- * lacks any one term is far from it: so each row guards the term it names, in the library and in this reference.
+ * All formulas once more, slowly, in double, with a switch for every term. The library agrees with
+ * the whole formula to 1e-12, and a formula that lacks any one term is far from it: so each row
+ * guards the term it names, in the library and in this reference.
  */
 import {
   Adafactor,

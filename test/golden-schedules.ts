@@ -1,4 +1,7 @@
-/** Reads the recorded schedules in test/vectors/schedules (what each field is, says make_goldens.py's header). */
+/**
+ * Reads the recorded schedules in test/vectors/schedules (what each field is, says
+ * make_goldens.py's header).
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import * as T from 'tensorless';
 import { camelCase } from './golden.ts';

@@ -1,4 +1,7 @@
-/** Reads the recorded trajectories in test/vectors/optimizers (what each field is, says make_goldens.py's header). */
+/**
+ * Reads the recorded trajectories in test/vectors/optimizers (what each field is, says
+ * make_goldens.py's header).
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import type { DType, NumericArray } from 'tensorless';
 import { Adafactor, AdamW, fromBfloat16, fromFloat16, Lion, SGD } from 'tensorless';

@@ -1,6 +1,7 @@
 /**
- * Cost grows no faster than the work: what a call does at 2,000 and at 20,000 parameters, as an exponent. Times are ratios of the least of several,
- * so that a slow machine changes nothing; a quadratic one has 2.
+ * Cost grows no faster than the work: what a call does at 2,000 and at 20,000 parameters, as an
+ * exponent. Times are ratios of the least of several, so that a slow machine changes nothing; a
+ * quadratic one has 2.
  */
 import { AdamW, GradientAccumulator, Parameter } from 'tensorless';
 import { parallelKernels } from 'tensorless/parallel';
@@ -120,7 +121,9 @@ describe('what stepAsync sends to a worker', () => {
     FakeWorker.all.length = 0;
   });
 
-  /** Buffers of all messages, in all and in the largest of them, and how many messages there are. */
+  /**
+   * Buffers of all messages, in all and in the largest of them, and how many messages there are.
+   */
   async function sent(count: number): Promise<{ first: number[]; again: number[]; same: number[] }> {
     let seen: unknown[] = [];
     const kernels = await parallelKernels({

@@ -1,4 +1,7 @@
-/** Folders of Hugging Face: weights in one file and in shards, checkpoints of Trainer (test/torch has a real one). */
+/**
+ * Folders of Hugging Face: weights in one file and in shards, checkpoints of Trainer (test/torch
+ * has a real one).
+ */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { breaches, isGenerated, ownFiles } from '../tools/layout.ts';
 
 /** Where lines are still too long. One that is in order is to be taken out of here. */
-const LONG_LINES = ['src/', 'bench/', 'docs/', 'test/'];
+const LONG_LINES = ['bench/', 'docs/', 'test/'];
 /** Files that are still too long. */
 const LONG_FILES: string[] = [];
 

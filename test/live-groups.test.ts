@@ -1,4 +1,7 @@
-/** Groups are live objects, and parameters are held by name: what is changed in them is right, or refused by name at the next call. */
+/**
+ * Groups are live objects, and parameters are held by name: what is changed in them is right, or
+ * refused by name at the next call.
+ */
 import { Parameter } from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import { optimizers, snapshot } from './_optimizers.ts';

@@ -1,4 +1,7 @@
-/** Workers that stop without a word, under real and feigned clocks, and createWorkers that fail: a step settles, and nothing is left. */
+/**
+ * Workers that stop without a word, under real and feigned clocks, and createWorkers that fail: a
+ * step settles, and nothing is left.
+ */
 import { createHash } from 'node:crypto';
 import { Adafactor, AdamW, Parameter } from 'tensorless';
 import { type ParallelKernels, parallelKernels, TornStepError } from 'tensorless/parallel';

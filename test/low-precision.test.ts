@@ -47,7 +47,10 @@ const formats = [
   const mantissaBits = 15 - format.exponentBits;
   const infinity = 0x7fff - (2 ** mantissaBits - 1);
   const bias = 2 ** (format.exponentBits - 1) - 1;
-  /** The number that a pattern stands for; that of infinity is the power of two it would be with one more exponent. */
+  /**
+   * The number that a pattern stands for; that of infinity is the power of two it would be with one
+   * more exponent.
+   */
   const numberOf = (pattern: number): number => {
     const exponent = (pattern & 0x7fff) >> mantissaBits;
     const mantissa = (pattern & (2 ** mantissaBits - 1)) / 2 ** mantissaBits;
@@ -237,7 +240,8 @@ describe.each(formats)('$name', ({ name, to, from, narrow, widen, mantissaBits, 
       const draws = Uint32Array.from({ length: 65536 }, (_, k) => k * 65536);
       for (let trial = 0; trial < 20; trial++) {
         const low = Math.floor(Math.abs(random()) * (infinity - 1));
-        // A multiple of 2^-10 of the way to the neighbour above; exact in float32 for normal and subnormal numbers.
+        // A multiple of 2^-10 of the way to the neighbour above; exact in float32 for normal and
+        // subnormal numbers.
         const fraction = Math.floor(Math.abs(random()) * 1024) / 1024;
         for (const sign of [1, -1]) {
           const x = sign * (numberOf(low) + (numberOf(low + 1) - numberOf(low)) * fraction);
@@ -370,12 +374,14 @@ describe.each(sixteenCases)(
           optimizer.step();
         }
         const weights = from(parameter.data as Uint16Array);
-        // Nearest: the gradient never changes, so the update is lr, a tenth of an ulp, in every step, and 1 + lr rounds to 1.
+        // Nearest: the gradient never changes, so the update is lr, a tenth of an ulp, in every
+        // step, and 1 + lr rounds to 1.
         if (rounding === 'nearest') expect(weights.every((x) => x === 1)).toBe(true);
         return weights.reduce((sum, x) => sum + (target - x) / ulp, 0) / 64;
       });
       console.log(
-        `distance to the minimum after 1600 steps, in ulps of ${name}: nearest ${distances[0]}, stochastic ${distances[1]!.toFixed(2)}`,
+        `distance to the minimum after 1600 steps, in ulps of ${name}: nearest ${distances[0]}, stochastic ` +
+          `${distances[1]!.toFixed(2)}`,
       );
       expect(distances[0]).toBe(64);
       expect(Math.abs(distances[1]!)).toBeLessThan(2);

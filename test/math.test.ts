@@ -100,7 +100,8 @@ describe('pow(x, y)', () => {
   ])('pow(%d, %d) is %d, as IEEE 754 defines it', (x, y, expected) => expect(pow(x, y)).toBe(expected));
 
   it('rounds a subnormal result once', () => {
-    // 3^-670 and the like lie among the subnormals; the exact quotient in integers says which double is the nearest.
+    // 3^-670 and the like lie among the subnormals; the exact quotient in integers says which
+    // double is the nearest.
     let checked = 0;
     for (let base = 3n; base < 60n; base += 2n) {
       for (let n = Math.floor(1022 / Math.log2(Number(base))); ; n++) {
@@ -156,7 +157,8 @@ describe('cos(x)', () => {
     let equal = 0;
     for (const [x, expected] of vectors.cos) {
       const distance = apart(cos(x), expected);
-      // glibc itself is 8 ulp off for the double nearest to a multiple of pi/2; that value is tested below.
+      // glibc itself is 8 ulp off for the double nearest to a multiple of pi/2; that value is
+      // tested below.
       if (x > 1e250 && Math.abs(expected) < 1e-15) continue;
       expect(distance, `cos(${x})`).toBeLessThanOrEqual(1);
       if (distance === 0) equal++;
@@ -173,7 +175,8 @@ describe('cos(x)', () => {
     [Number.NaN, Number.NaN],
     [Number.POSITIVE_INFINITY, Number.NaN],
     [5e-324, 1],
-    // The double that lies nearest to a multiple of pi/2 (K. C. Ng, "Argument reduction for huge arguments: good to the last bit", 1992).
+    // The double that lies nearest to a multiple of pi/2 (K. C. Ng, "Argument reduction for huge
+    // arguments: good to the last bit", 1992).
     [5.319372648326541e255, -4.687165924254628e-19],
     [1e22, 0.523214785395139],
     [Number.MAX_VALUE, -0.9999876894265599],

@@ -1,4 +1,7 @@
-/** What an optimizer keeps, and that a step in the middle of a run takes no memory that grows with the weights. */
+/**
+ * What an optimizer keeps, and that a step in the middle of a run takes no memory that grows with
+ * the weights.
+ */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Adafactor, AdamW, type DType, Parameter, type StateTensor } from 'tensorless';
@@ -48,7 +51,10 @@ describe('the state', () => {
   });
 });
 
-/** Bytes of all buffers that are made while `work` runs: every typed array and ArrayBuffer is counted as it is constructed. */
+/**
+ * Bytes of all buffers that are made while `work` runs: every typed array and ArrayBuffer is
+ * counted as it is constructed.
+ */
 function bufferBytes(work: () => void): number {
   let bytes = 0;
   const names = [

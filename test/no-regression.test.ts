@@ -1,6 +1,7 @@
 /**
- * A patch release changes no bit of any trajectory. Each line is the hash of a short one: when it changes, either something broke, or the change goes
- * into a minor release and is told in the changelog (`npx vitest run --config test/vitest.config.ts no-regression -u`).
+ * A patch release changes no bit of any trajectory. Each line is the hash of a short one: when it
+ * changes, either something broke, or the change goes into a minor release and is told in the
+ * changelog (`npx vitest run --config test/vitest.config.ts no-regression -u`).
  */
 import { createHash } from 'node:crypto';
 import { getScheduler, type OptimizerStateDict, type SchedulerName, SchedulerType } from 'tensorless';
@@ -27,7 +28,10 @@ function trajectories(of: (name: string) => boolean): string {
         setGradients(parameters, step);
         optimizer.step();
       }
-      return `${name}, ${dtype}, ${rounding}: ${hash(weightBits(parameters).join() + exactly(nameless(optimizer.stateDict())))}`;
+      return (
+        `${name}, ${dtype}, ${rounding}: ` +
+        `${hash(weightBits(parameters).join() + exactly(nameless(optimizer.stateDict())))}`
+      );
     }),
   );
   return lines.join('\n');

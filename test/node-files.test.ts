@@ -52,7 +52,8 @@ describe('saveTrainingState', () => {
     expect(numberIn(path)).toBe(7);
   });
 
-  // Tests may run as root, for whom no folder is read-only; so the system's refusals are injected where they would come from.
+  // Tests may run as root, for whom no folder is read-only; so the system's refusals are injected
+  // where they would come from.
   it.each([
     ['a full disk', 'ENOSPC', 'write'],
     ['a disk that is full at the flush', 'ENOSPC', 'sync'],

@@ -51,7 +51,10 @@ function rmsError(got: ArrayLike<number>[], exact: ArrayLike<number>[]): number 
   return Math.sqrt(sum / count);
 }
 
-/** What a faithful implementation shows against PyTorch's own result (see vectors/README.md), per dtype and optimizer. */
+/**
+ * What a faithful implementation shows against PyTorch's own result (see vectors/README.md), per
+ * dtype and optimizer.
+ */
 const tolerance = {
   float64: { Adafactor: 1e-14, AdamW: 1e-14, Lion: 1e-12, SGD: 1e-14 },
   float32: { Adafactor: 1.2e-6, AdamW: 7e-6, Lion: 2e-5, SGD: 1e-5 },
@@ -109,7 +112,8 @@ describe.each(goldenNames)('%s, as PyTorch recorded it', (name) => {
           const tensor = ours[key] as unknown as GoldenArray & { data: Float32Array };
           expect(tensor.dtype).toBe(value.dtype);
           expect(tensor.shape).toEqual(value.shape);
-          // Moments cancel: the error is measured against the largest, as it comes from terms of that size.
+          // Moments cancel: the error is measured against the largest, as it comes from terms of
+          // that size.
           const floor = Math.max(...[...arrayOf(value)].map(Math.abs));
           expect(distance(tensor.data, arrayOf(value), floor)).toBeLessThan(dtype === 'float64' ? 1e-14 : 1e-6);
         }

@@ -1,4 +1,7 @@
-/** What every optimizer promises in every precision. A new optimizer is one line in `_optimizers.ts`. */
+/**
+ * What every optimizer promises in every precision. A new optimizer is one line in
+ * `_optimizers.ts`.
+ */
 import { GradientAccumulator, type Optimizer, Parameter } from 'tensorless';
 import { describe, expect, it } from 'vitest';
 import {
@@ -20,7 +23,10 @@ import {
 
 const STEPS = 6;
 
-/** Trains with gradients of `derivative`, the learning rate (where there is one) falling linearly to zero. */
+/**
+ * Trains with gradients of `derivative`, the learning rate (where there is one) falling linearly to
+ * zero.
+ */
 function descend(
   optimizer: Optimizer,
   parameters: readonly Parameter[],
@@ -51,7 +57,8 @@ describe.each(engineCases)('$name in $dtype on $engine kernels', ({ make, dtype,
     const before = loss();
     descend(make(parameters), parameters, 2000, (now, i) => targets[i]!.map((target, k) => now[k]! - target));
     loss().forEach((after, i) => {
-      // bfloat16 stops where an update is half an ulp of the weight: with lr 0.02, within about 0.1 of the target.
+      // bfloat16 stops where an update is half an ulp of the weight: with lr 0.02, within about 0.1
+      // of the target.
       expect(Math.sqrt(after)).toBeLessThan(dtype === 'bfloat16' ? 0.1 : 0.01 * Math.sqrt(before[i]!) + 0.005);
     });
   });
@@ -119,7 +126,8 @@ describe.each(engineCases)('$name in $dtype on $engine kernels', ({ make, dtype,
       const optimizer = make(whole, options);
       const cuts: { state: unknown; weights: Parameter['data'][] }[] = [];
       for (let step = 1; step <= STEPS; step++) {
-        // Taken while the run goes on: a dict that shared memory with the optimizer would change under it.
+        // Taken while the run goes on: a dict that shared memory with the optimizer would change
+        // under it.
         cuts.push({ state: optimizer.stateDict(), weights: whole.map(({ data }) => data.slice()) });
         setGradients(whole, step);
         if (step === 3) whole[1]!.grad = null;

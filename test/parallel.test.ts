@@ -1,4 +1,7 @@
-/** `tensorless/parallel`: the same bits on any number of threads, and what happens when a worker ends. */
+/**
+ * `tensorless/parallel`: the same bits on any number of threads, and what happens when a worker
+ * ends.
+ */
 import { createHash } from 'node:crypto';
 import type { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
@@ -37,7 +40,10 @@ function shared(kernels: Kernels, array: NumericArray): NumericArray {
   return there;
 }
 
-/** Over 131072 elements, which is what brings the workers in: split matrices, grouped small ones, columns and rows left over, nothing at all. */
+/**
+ * Over 131072 elements, which is what brings the workers in: split matrices, grouped small ones,
+ * columns and rows left over, nothing at all.
+ */
 const shapes: readonly (readonly number[])[] = [
   [300, 401],
   [7],
@@ -81,7 +87,10 @@ function numbers(dtype: DType): NumericArray[][] {
   return arrays;
 }
 
-/** The weights (hashed) after a few steps, with kernels (all arrays shared, or all ordinary) or without. */
+/**
+ * The weights (hashed) after a few steps, with kernels (all arrays shared, or all ordinary) or
+ * without.
+ */
 async function trained(make: Make, dtype: DType, kernels: Kernels | null, options = {}, ordinary = false) {
   const place = (array: NumericArray): NumericArray =>
     kernels === null || ordinary ? array.slice() : shared(kernels, array);
@@ -465,7 +474,10 @@ describe('a worker that ends in the middle of a step', () => {
     FakeWorker.all.length = 0;
   });
 
-  /** Kernels with one worker that takes an item of that pass as soon as it is open, and ends with it in hand. */
+  /**
+   * Kernels with one worker that takes an item of that pass as soon as it is open, and ends with it
+   * in hand.
+   */
   async function kernelsWith(pass: number): Promise<ParallelKernels> {
     let plan: PlanMessage | null = null;
     const kernels = await parallelKernels({

@@ -1,6 +1,7 @@
 /**
- * The optimizer tests of transformers (tests/optimization/test_optimization.py) and the convex cases of PyTorch
- * (test/optim/test_optim.py, test_basic_cases), by their inputs and numbers: what they ask, asked of this library.
+ * The optimizer tests of transformers (tests/optimization/test_optimization.py) and the convex
+ * cases of PyTorch (test/optim/test_optim.py, test_basic_cases), by their inputs and numbers: what
+ * they ask, asked of this library.
  */
 import { Adafactor, AdamW, Lion, type Optimizer, Parameter, SGD } from 'tensorless';
 import { describe, expect, it } from 'vitest';

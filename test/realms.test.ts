@@ -1,4 +1,7 @@
-/** Arrays, lists and dicts of another realm (a `vm` context; an iframe and jest are the same): no instances of this realm's classes. */
+/**
+ * Arrays, lists and dicts of another realm (a `vm` context; an iframe and jest are the same): no
+ * instances of this realm's classes.
+ */
 import { runInNewContext } from 'node:vm';
 import {
   clipGradNorm,

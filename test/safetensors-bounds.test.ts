@@ -1,4 +1,7 @@
-/** What hostile headers may cost: 64 MiB and 20 times the file, 100 ms for each megabyte; and what is said of them. */
+/**
+ * What hostile headers may cost: 64 MiB and 20 times the file, 100 ms for each megabyte; and what
+ * is said of them.
+ */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -19,7 +22,8 @@ describe('bounds', () => {
       Record<'name' | 'message', string>;
     const { size, milliseconds, taken, hidden, name, message } = result;
     console.log(
-      `${what}: ${(size / 1e6).toFixed(0)} MB, ${milliseconds.toFixed(0)} ms, ${(taken / size).toFixed(1)} times (+${(hidden / size).toFixed(1)}), ${message?.slice(0, 100)}`,
+      `${what}: ${(size / 1e6).toFixed(0)} MB, ${milliseconds.toFixed(0)} ms, ${(taken / size).toFixed(1)} ` +
+        `times (+${(hidden / size).toFixed(1)}), ${message?.slice(0, 100)}`,
     );
     expect(taken + hidden).toBeLessThan((64 << 20) + 20 * size);
     expect(milliseconds).toBeLessThan(100 + size / 1e4);

@@ -1,4 +1,7 @@
-/** Every dtype of the format, Node's Buffers, sources piece by piece, and what a writer must not write. */
+/**
+ * Every dtype of the format, Node's Buffers, sources piece by piece, and what a writer must not
+ * write.
+ */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { StateTensor } from 'tensorless';

@@ -1,4 +1,7 @@
-/** Strictness: what the reference implementation (safetensors 0.8.0) rejects, and what the specification forbids, is refused. */
+/**
+ * Strictness: what the reference implementation (safetensors 0.8.0) rejects, and what the
+ * specification forbids, is refused.
+ */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';

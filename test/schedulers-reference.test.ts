@@ -1,7 +1,7 @@
 /**
- * Inputs and numbers of PyTorch's and transformers' own scheduler tests (pytorch test/optim/test_lrscheduler.py,
- * transformers tests/optimization/test_optimization.py), each beside its test's name. docs/schedules.md says which
- * are not here and why.
+ * Inputs and numbers of PyTorch's and transformers' own scheduler tests (pytorch
+ * test/optim/test_lrscheduler.py, transformers tests/optimization/test_optimization.py), each
+ * beside its test's name. docs/schedules.md says which are not here and why.
  */
 import * as T from 'tensorless';
 import { describe, expect, it, vi } from 'vitest';
@@ -12,7 +12,10 @@ const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const onCurve = (curve: T.Curve | T.Curve[], bases: number[] = [0.05, 0.5]): T.LRScheduler =>
   new T.LambdaLR(optimizerWith(bases), curve);
 
-/** The learning rates of every group, the first ones included; `metrics` for the schedules that watch one. */
+/**
+ * The learning rates of every group, the first ones included; `metrics` for the schedules that
+ * watch one.
+ */
 function follow(scheduler: T.LRScheduler, n: number, metrics?: readonly number[]): number[][] {
   const lrs = scheduler.getLastLr().map((lr) => [lr]);
   for (let step = 1; step < n; step++) {
@@ -198,7 +201,8 @@ describe('PyTorch: ReduceLROnPlateau, from 0.5', () => {
     const scheduler = new T.ReduceLROnPlateau(optimizerWith([0.5, 0.5]), o);
     const [first] = targets;
     expect(scheduler.getLastLr()).toEqual([0.5, 0.5]);
-    // As PyTorch's test: the rate is looked at before the step that takes the metric of the same number.
+    // As PyTorch's test: the rate is looked at before the step that takes the metric of the same
+    // number.
     const lrs: number[][] = [[], []];
     for (const [step] of first!.entries()) {
       scheduler.optimizer.step();

@@ -142,7 +142,8 @@ describe('a state dict that went through JSON', () => {
     const plateau = T.getReduceOnPlateauSchedule(optimizerWith([0.1]));
     plateau.step(Number.NEGATIVE_INFINITY);
     expect(() => plateau.loadStateDict(through(plateau.stateDict()))).toThrow(
-      'ReduceLROnPlateau.loadStateDict: best must be a number or a tensor with one element, got null (JSON keeps no NaN, Infinity or typed array',
+      'ReduceLROnPlateau.loadStateDict: best must be a number or a tensor with one element, got null (JSON ' +
+        'keeps no NaN, Infinity or typed array',
     );
     const curve = T.getConstantSchedule(optimizerWith([0.1]));
     const dict = { ...curve.stateDict(), last_epoch: tensor(3) };

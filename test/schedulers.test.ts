@@ -1,11 +1,16 @@
-/** Schedulers on optimizers: what construction does, and that a cut anywhere changes no later learning rate. */
+/**
+ * Schedulers on optimizers: what construction does, and that a cut anywhere changes no later
+ * learning rate.
+ */
 import * as T from 'tensorless';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { lrsOf, optimizerWith } from './golden-schedules.ts';
 
 const STEPS = 24;
 const steps = { numWarmupSteps: 4, numTrainingSteps: STEPS };
-/** Falls, rests, falls, with ties: both metric-driven schedules reduce, cool down and reset on it. */
+/**
+ * Falls, rests, falls, with ties: both metric-driven schedules reduce, cool down and reset on it.
+ */
 const metric = (step: number): number =>
   [5, 4, 4, 4, 4.5, 4, 3.9, 3.9, 3.9, 4, 4, 2, 2, 2, 2, 2.1, 2.1, 1, 1, 1.2, 1.2, 1.2, 1.2, 1.2, 0.5][step] ?? 0.5;
 
@@ -56,7 +61,8 @@ describe.each(Object.entries(schedules))('%s', (name, make) => {
     for (let cut = 0; cut <= STEPS; cut++) {
       const first = make(optimizerWith([0.1, 0.3]));
       expect(follow(first, 0, cut)).toEqual(whole.slice(0, cut));
-      // Through text, as it would be saved; the infinities of the metric-driven ones need a structured clone.
+      // Through text, as it would be saved; the infinities of the metric-driven ones need a
+      // structured clone.
       const saved = structuredClone({ scheduler: first.stateDict(), optimizer: first.optimizer.stateDict() });
       const second = make(optimizerWith([0.1, 0.3]));
       second.optimizer.loadStateDict(saved.optimizer);

@@ -10,7 +10,10 @@ import {
   type StateDict,
 } from './golden-schedules.ts';
 
-/** cos and pow may differ from the C library's by one unit in the last place: 1.2e-16 of the initial learning rate. */
+/**
+ * cos and pow may differ from the C library's by one unit in the last place: 1.2e-16 of the initial
+ * learning rate.
+ */
 const TOLERANCE = 1.2e-16;
 
 function expectLrs(

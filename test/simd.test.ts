@@ -130,7 +130,10 @@ const calls: Record<string, (run: Run) => unknown> = {
     loops.amsgrad(p!, at, g!, gAt, m!, v!, l!, at, rows * cols, 1, s[0]!, s[1]!, s[2]!, s[3]!, s[4]!, s[5]!, 1),
 };
 
-/** Runs one loop on both kernels and compares all that it could have written, NaN being equal to NaN. */
+/**
+ * Runs one loop on both kernels and compares all that it could have written, NaN being equal to
+ * NaN.
+ */
 function compare(
   call: string,
   dtype: Wide,
@@ -427,7 +430,8 @@ describe('the arena', () => {
     expect(() => k.allocate('float32', 129)).toThrow(
       new RangeError(
         "simdKernels().allocate: float32 times 129 needs 576 bytes, but of the arena's 1024 only 512 are free; " +
-          'ask for more with simdKernels({ arenaBytes: 1088 }) or more, free what is no longer used, or use an ordinary array',
+          'ask for more with simdKernels({ arenaBytes: 1088 }) or more, free what is no longer used, or use an ' +
+          'ordinary array',
       ),
     );
   });
@@ -449,7 +453,8 @@ describe('the arena', () => {
     const array = k.allocate('float32', 16);
     expect(() => k.free(array.subarray(1))).toThrow(
       new RangeError(
-        'simdKernels().free: Float32Array(15) is a view of an allocated array; free the very array that allocate returned',
+        'simdKernels().free: Float32Array(15) is a view of an allocated array; free the very array that ' +
+          'allocate returned',
       ),
     );
     k.free(array);
@@ -608,7 +613,10 @@ describe('copies that are kept through a step', () => {
     AMSGrad: (parameters, options) => new AdamW(parameters, { amsgrad: true, ...options }),
   };
 
-  /** The weights' bits after each of some steps; gradients are the same arrays in every step, with other numbers. */
+  /**
+   * The weights' bits after each of some steps; gradients are the same arrays in every step, with
+   * other numbers.
+   */
   function course(formula: string, make: () => [Parameter[], NumericArray[]], own: boolean): string[][] {
     const [parameters, gradients] = make();
     const optimizer = formulas[formula]!(parameters, own ? { kernels: simdKernels({ arenaBytes: 0 }) } : {});

@@ -1,7 +1,10 @@
 import { mergeConfig } from 'vitest/config';
 import base from './vitest.config.ts';
 
-/** The tests that reach the optimizers, curves and decoders in their own process; those that start others would not see a mutant. */
+/**
+ * The tests that reach the optimizers, curves and decoders in their own process; those that start
+ * others would not see a mutant.
+ */
 export default mergeConfig(base, {
   test: {
     exclude: [

@@ -106,7 +106,8 @@ describe.each(['cpu', 'wasm'])('tfOptimizer on the %s backend', (backend) => {
       for (let step = 0; step < 3; step++) first.minimize(a.loss, false, a.variables);
       const second = tfOptimizer(make.adafactor);
       for (const [i, variable] of b.variables.entries()) variable.assign(a.variables[i]!);
-      // Variables have names of their own in TensorFlow.js, so the state is renamed as it moves between two in one program.
+      // Variables have names of their own in TensorFlow.js, so the state is renamed as it moves
+      // between two in one program.
       const renamed = (await first.getWeights()).map(({ name, tensor }) => {
         const from = a.variables.findIndex((variable) => name.startsWith(`${variable.name}/`));
         return { name: from < 0 ? name : name.replace(a.variables[from]!.name, b.variables[from]!.name), tensor };
@@ -168,7 +169,8 @@ describe.each(['cpu', 'wasm'])('tfOptimizer on the %s backend', (backend) => {
     });
     tf.disposeVariables();
     const fresh = run();
-    // A restarted program gives its variables the same names; in one program that needs to be asked for.
+    // A restarted program gives its variables the same names; in one program that needs to be asked
+    // for.
     expect(fresh.variables.map(({ name }) => name)).toEqual(names);
     const { parameters } = fresh.optimizer;
     decodeTrainingState(file, { parameters, optimizer: fresh.optimizer.optimizer, scheduler: fresh.scheduler });

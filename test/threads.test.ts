@@ -9,7 +9,7 @@ import type { Work } from '../src/engine/work.ts';
 import { Stepper } from '../src/optimizers/step.ts';
 import { Arena } from '../src/simd/arena.ts';
 import { compileSimd, makeMemory, PAGE, simdEngine } from '../src/simd/module.ts';
-import { BEYOND, RESERVED } from '../src/simd/wasm-loops.ts';
+import { BEYOND, RESERVED } from '../src/simd/places.ts';
 import {
   CALLER,
   claim,

@@ -1,4 +1,7 @@
-/** Small files that ask for much: 64 MiB and 20 times the file, the result counted, and 100 ms and 100 ms per megabyte. */
+/**
+ * Small files that ask for much: 64 MiB and 20 times the file, the result counted, and 100 ms and
+ * 100 ms per megabyte.
+ */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

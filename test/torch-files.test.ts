@@ -1,4 +1,7 @@
-/** Files that three releases of PyTorch wrote, in every form: test/vectors/torch-files/make_torch_files.py made them. */
+/**
+ * Files that three releases of PyTorch wrote, in every form:
+ * test/vectors/torch-files/make_torch_files.py made them.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { StateValue } from 'tensorless';

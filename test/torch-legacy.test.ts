@@ -1,4 +1,7 @@
-/** The format from before PyTorch 1.6, made by hand, and tensors that share large storages. Real files are in torch-files.test.ts. */
+/**
+ * The format from before PyTorch 1.6, made by hand, and tensors that share large storages. Real
+ * files are in torch-files.test.ts.
+ */
 import type { StateTensor, StateValue } from 'tensorless';
 import { CheckpointError, decodeTorch } from 'tensorless/torch';
 import { describe, expect, it } from 'vitest';

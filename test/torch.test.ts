@@ -1,4 +1,7 @@
-/** Files that PyTorch wrote, and files that PyTorch will read; test/torch/ holds them to a real PyTorch. */
+/**
+ * Files that PyTorch wrote, and files that PyTorch will read; test/torch/ holds them to a real
+ * PyTorch.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import {

@@ -1,4 +1,7 @@
-/** State finds its parameter by name; names in a file are never taken for one another; older files are read. */
+/**
+ * State finds its parameter by name; names in a file are never taken for one another; older files
+ * are read.
+ */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Adafactor, AdamW, GradientAccumulator, getLinearScheduleWithWarmup, Parameter } from 'tensorless';

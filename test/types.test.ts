@@ -1,4 +1,7 @@
-/** What users write compiles without casts, and what they misspell does not: `tsc -p test` reads the second half, which never runs. */
+/**
+ * What users write compiles without casts, and what they misspell does not: `tsc -p test` reads the
+ * second half, which never runs.
+ */
 import { Adafactor, AdamW, type GradientOf, Lion, type Optimizer, Parameter, type ParamGroup } from 'tensorless';
 import { expect, expectTypeOf, it } from 'vitest';
 

@@ -5,7 +5,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 export default defineConfig({
   root,
-  // Examples import the package by its name; here that is the source, so that no test needs a build first.
+  // Examples import the package by its name; here that is the source, so that no test needs a build
+  // first.
   resolve: {
     alias: [
       { find: /^tensorless$/, replacement: `${root}src/index.ts` },
@@ -19,7 +20,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     coverage: {
       include: ['src/**/*.ts'],
-      // The command line runs in processes of its own in the tests, the workers' program in threads; the generated twin of the loops is the loops.
+      // The command line runs in processes of its own in the tests, the workers' program in
+      // threads; the generated twin of the loops is the loops.
       exclude: [
         'src/simd/assembly/**',
         'src/cli.ts',

@@ -1,4 +1,7 @@
-/** The groups that Trainer makes: by the names of five families of models, recorded by vectors/make_decay_groups.py. */
+/**
+ * The groups that Trainer makes: by the names of five families of models, recorded by
+ * vectors/make_decay_groups.py.
+ */
 import { readFileSync } from 'node:fs';
 import { AdamW, Parameter, weightDecayGroups } from 'tensorless';
 import { describe, expect, it } from 'vitest';

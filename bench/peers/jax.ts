@@ -1,7 +1,13 @@
-/** jax-js: AdamW written as one jitted function over all matrices, the way its users write it, on its wasm backend. */
+/**
+ * jax-js: AdamW written as one jitted function over all matrices, the way its users write it, on
+ * its wasm backend.
+ */
 import { type Contestant, DECAY, LR, timed, values } from '../contestants.ts';
 
-/** The little of jax-js that is used here. Arrays are owned: an operation consumes them, `.ref` keeps one. */
+/**
+ * The little of jax-js that is used here. Arrays are owned: an operation consumes them, `.ref`
+ * keeps one.
+ */
 interface JaxArray {
   readonly ref: JaxArray;
   mul(other: JaxArray | number): JaxArray;

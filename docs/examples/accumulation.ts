@@ -32,7 +32,8 @@ for (const gradient of gradients) {
 const error = (got: ArrayLike<number>): number =>
   Math.sqrt(exact.reduce((sum, x, k) => sum + ((got[k]! - x) / x) ** 2, 0) / SIZE);
 console.log(
-  `relative error of the sum of ${BATCHES} gradients: float32 ${error(sums).toExponential(1)}, bfloat16 ${error(fromBfloat16(naive)).toExponential(1)}`,
+  `relative error of the sum of ${BATCHES} gradients: float32 ${error(sums).toExponential(1)}, bfloat16 ` +
+    `${error(fromBfloat16(naive)).toExponential(1)}`,
 );
 
 accumulator.apply(); // the mean, into weight.grad

@@ -1,6 +1,7 @@
 /**
- * `npm run demo`: trains a language model over letters on English words with this library, can be stopped at any moment, and goes on to the very same
- * weights with --resume. The model and its training are in words/; here is only what a person sees.
+ * `npm run demo`: trains a language model over letters on English words with this library, can be
+ * stopped at any moment, and goes on to the very same weights with --resume. The model and its
+ * training are in words/; here is only what a person sees.
  */
 
 import { writeFile } from 'node:fs/promises';
@@ -81,7 +82,10 @@ function parse(args: string[]): Arguments | undefined {
   };
 }
 
-/** Set by Ctrl-C; the step that is under way is finished first. A second one ends the process at once, which a checkpoint survives too. */
+/**
+ * Set by Ctrl-C; the step that is under way is finished first. A second one ends the process at
+ * once, which a checkpoint survives too.
+ */
 let stopped = false;
 process.on('SIGINT', () => {
   if (stopped) process.exit(130);
@@ -174,7 +178,8 @@ async function main(): Promise<void> {
   const { run, unigram, words } = await begin(args, store);
   const { steps, seed, optimizer, schedule } = run.options;
   console.log(
-    `${run.step > 0 ? `Going on after step ${run.step}` : 'Training'}: ${steps} steps, ${optimizer}, ${schedule} schedule, seed ${seed}`,
+    `${run.step > 0 ? `Going on after step ${run.step}` : 'Training'}: ${steps} steps, ${optimizer}, ` +
+      `${schedule} schedule, seed ${seed}`,
   );
   if (await train(run, store)) {
     await report(run, store, unigram, words);

@@ -1,6 +1,7 @@
 /**
- * Fused backward: every layer is updated as soon as its gradient is there, and the gradient is dropped. The weights are those of step(), to the last
- * bit; of all gradients only one is in memory at a time.
+ * Fused backward: every layer is updated as soon as its gradient is there, and the gradient is
+ * dropped. The weights are those of step(), to the last bit; of all gradients only one is in memory
+ * at a time.
  *
  *     npx tsx docs/examples/fused-backward.ts
  */
@@ -15,15 +16,20 @@ const WIDTH = 256;
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-/** Bytes of all arrays that are in use. V8 frees their memory beside the collection; the second one waits for the first. */
+/**
+ * Bytes of all arrays that are in use. V8 frees their memory beside the collection; the second one
+ * waits for the first.
+ */
 function bytesInUse(): number {
   collectGarbage();
   collectGarbage();
   return process.memoryUsage().arrayBuffers;
 }
 
-/** y = tanh(W x), layer after layer; trained so that the last y becomes 0.5 everywhere. Returns the hash of the weights and the peak of the gradients
- * (and the optimizer's few numbers). */
+/**
+ * y = tanh(W x), layer after layer; trained so that the last y becomes 0.5 everywhere. Returns the
+ * hash of the weights and the peak of the gradients (and the optimizer's few numbers).
+ */
 function train(fused: boolean): { hash: string; peak: number } {
   const layers = Array.from({ length: LAYERS }, (_, layer) => {
     const data = Float32Array.from({ length: WIDTH * WIDTH }, (_, k) => 0.1 * Math.sin(k * (layer + 1)));

@@ -1,5 +1,6 @@
 /**
- * Trains ten steps here and writes the files that a PyTorch program continues from (docs/pytorch.md).
+ * Trains ten steps here and writes the files that a PyTorch program continues from
+ * (docs/pytorch.md).
  *
  *   npx tsx docs/examples/pytorch-handover.ts [FOLDER]
  */

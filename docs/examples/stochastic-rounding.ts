@@ -1,6 +1,6 @@
 /**
- * bfloat16 weights whose updates are a tenth of the distance to the next representable number: rounding to nearest stands still, unbiased rounding
- * arrives.
+ * bfloat16 weights whose updates are a tenth of the distance to the next representable number:
+ * rounding to nearest stands still, unbiased rounding arrives.
  *
  *   npx tsx docs/examples/stochastic-rounding.ts
  */

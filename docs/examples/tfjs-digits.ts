@@ -1,5 +1,6 @@
 /**
- * TensorFlow.js computes the gradients, Adafactor from this library does the updates: a dense network on real handwritten digits (MNIST).
+ * TensorFlow.js computes the gradients, Adafactor from this library does the updates: a dense
+ * network on real handwritten digits (MNIST).
  *
  *   npx tsx docs/examples/tfjs-digits.ts
  */
@@ -18,7 +19,8 @@ await tf.setBackend('wasm');
 const require = createRequire(import.meta.url);
 const pixels: number[] = [];
 const labels: number[] = [];
-// The digits take turns, so that every batch and the last fifth, kept for the test, hold all of them.
+// The digits take turns, so that every batch and the last fifth, kept for the test, hold all of
+// them.
 const digits = Array.from({ length: 10 }, (_, d) => (require(`mnist/src/digits/${d}.json`) as { data: number[] }).data);
 const each = Math.min(...digits.map((data) => data.length)) / PIXELS;
 for (let i = 0; i < each; i++) {

@@ -1,4 +1,7 @@
-/** The page: choices in, curves out. Its whole state is in the address, so that it can be shared and reloaded. */
+/**
+ * The page: choices in, curves out. Its whole state is in the address, so that it can be shared and
+ * reloaded.
+ */
 import * as Plot from '@observablehq/plot';
 import {
   type Argument,
@@ -83,7 +86,9 @@ function compute(): void {
   });
 }
 
-/** At most 1,500 points a curve; corners stay, because every step is drawn where there are fewer. */
+/**
+ * At most 1,500 points a curve; corners stay, because every step is drawn where there are fewer.
+ */
 function points(values: Float64Array): { step: number; rate: number }[] {
   const stride = Math.max(1, Math.floor(values.length / 1500));
   const list = [];

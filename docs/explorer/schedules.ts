@@ -1,4 +1,7 @@
-/** What can be explored: every schedule by name, its arguments with their ranges, the rates it gives, and its code. */
+/**
+ * What can be explored: every schedule by name, its arguments with their ranges, the rates it
+ * gives, and its code.
+ */
 import {
   AdamW,
   type Curve,
@@ -17,7 +20,9 @@ import {
 export interface Argument {
   readonly name: string;
   readonly initial: number | string;
-  /** A slider's range; or a list to choose from. `steps` stands for the number of training steps. */
+  /**
+   * A slider's range; or a list to choose from. `steps` stands for the number of training steps.
+   */
   readonly range?: readonly [least: number, most: number | 'steps', step: number];
   readonly choices?: readonly string[];
 }
@@ -212,7 +217,9 @@ export function initialChoice(name: Name): Choice {
   };
 }
 
-/** A loss that falls, rests twice, and trembles: what the two schedules that watch one are shown. */
+/**
+ * A loss that falls, rests twice, and trembles: what the two schedules that watch one are shown.
+ */
 export function madeUpLoss(step: number, steps: number): number {
   const t = step / steps;
   const level = t < 0.25 ? 3 - 6 * t : t < 0.5 ? 1.5 : t < 0.7 ? 1.5 - 4 * (t - 0.5) : 0.7;

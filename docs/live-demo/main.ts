@@ -105,11 +105,13 @@ const handlers: { [K in Report['is']]: (report: Extract<Report, { is: K }>) => v
     element<HTMLProgressElement>('progress').value = options.steps;
     element('line').textContent = `Done: ${options.steps} steps${note}.`;
     element('held-out').textContent =
-      `${before.toFixed(3)} before, ${after.toFixed(3)} after, in nats per letter; entropy of single letters ${unigram.toFixed(3)}`;
+      `${before.toFixed(3)} before, ${after.toFixed(3)} after, in nats per letter; entropy of single letters ` +
+      `${unigram.toFixed(3)}`;
     element('words').textContent =
       `${words.join(', ')}${words.some((word) => word.endsWith('*')) ? ' (*: exists)' : ''}`;
     element('state').textContent =
-      `${bytes.toLocaleString('en')} bytes for ${weights.toLocaleString('en')} weights; AdamW holds ${(8 * weights).toLocaleString('en')}`;
+      `${bytes.toLocaleString('en')} bytes for ${weights.toLocaleString('en')} weights; AdamW holds ` +
+      `${(8 * weights).toLocaleString('en')}`;
     element('hash').textContent = hash;
     element('result').hidden = false;
     draw();

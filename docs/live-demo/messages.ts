@@ -1,7 +1,10 @@
 /** What page and worker say to each other. */
 import type { RunOptions, Saved } from '../examples/words/train.ts';
 
-/** `go`: on with the saved run if there is an unfinished one; `start`: a new one; `pause`: saves and waits. */
+/**
+ * `go`: on with the saved run if there is an unfinished one; `start`: a new one; `pause`: saves and
+ * waits.
+ */
 export type Command = { do: 'go' } | { do: 'start'; options: RunOptions } | { do: 'pause' } | { do: 'continue' };
 
 export type Report =

@@ -1,4 +1,7 @@
-/** Trains in a worker, so that the page stays alive, and saves every second, so that nothing is lost when it is closed. */
+/**
+ * Trains in a worker, so that the page stays alive, and saves every second, so that nothing is lost
+ * when it is closed.
+ */
 import dictionary from 'an-array-of-english-words' with { type: 'json' };
 import { type Kernels, typescriptKernels } from 'tensorless';
 import { decodeTrainingState, encodeTrainingState } from 'tensorless/checkpoint';

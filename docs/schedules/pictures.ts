@@ -224,7 +224,10 @@ function draw(lines: readonly Line[], axis = '↑ factor'): string {
           .map(({ label }, i) => {
             const x = at;
             at += 34 + label.length * 7.4;
-            return `<rect x="${x.toFixed(0)}" y="9" width="12" height="12" rx="2" fill="${COLOURS[i]}"/><text x="${(x + 17).toFixed(0)}" y="19" font-family="system-ui, sans-serif" font-size="12" fill="#1f2328">${label}</text>`;
+            return (
+              `<rect x="${x.toFixed(0)}" y="9" width="12" height="12" rx="2" fill="${COLOURS[i]}"/><text ` +
+              `x="${(x + 17).toFixed(0)}" y="19" font-family="system-ui, sans-serif" font-size="12" fill="#1f2328">${label}</text>`
+            );
           })
           .join('');
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${lines.map(({ label }) => label).join(', ')}">

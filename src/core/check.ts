@@ -1,6 +1,7 @@
 /**
- * Validation at the door. A message names the argument, what was expected, what came, and the repair;
- * it is only built when throwing. TypeError: the wrong kind of value; RangeError: the right kind, a wrong value.
+ * Validation at the door. A message names the argument, what was expected, what came, and the
+ * repair; it is only built when throwing. TypeError: the wrong kind of value; RangeError: the right
+ * kind, a wrong value.
  */
 
 /** How a value is shown in an error message: short, and telling `"1"` from `1`. */
@@ -43,7 +44,10 @@ function distance(a: string, b: string): number {
   return row.at(-1)!;
 }
 
-/** ` Did you mean "x"?` for the nearest known name, or nothing when none is near. Case and underscores do not count. */
+/**
+ * ` Did you mean "x"?` for the nearest known name, or nothing when none is near. Case and
+ * underscores do not count.
+ */
 function didYouMean(name: string, known: readonly string[]): string {
   const fold = (s: string): string => s.toLowerCase().replaceAll(/[_-]/g, '');
   let best = '';
@@ -98,7 +102,8 @@ export interface Limits {
 function within(label: string, value: unknown, kind: string, isKind: (x: unknown) => boolean, limits: Limits): number {
   const { min, max, above, below } = limits;
   const x = value as number;
-  // A limit that is not there is undefined, and no comparison with it holds; NaN is of neither kind.
+  // A limit that is not there is undefined, and no comparison with it holds; NaN is of neither
+  // kind.
   if (isKind(x) && !(x < min!) && !(x > max!) && !(x <= above!) && !(x >= below!)) return x;
   const texts = { min: 'at least', above: 'greater than', max: 'at most', below: 'less than' } as const;
   const parts = Object.entries(limits).map(([key, limit]) => ` ${texts[key as keyof Limits]} ${limit}`);

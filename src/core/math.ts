@@ -1,14 +1,16 @@
 /**
  * `pow` and `cos` with the same bits in every JavaScript engine.
  *
- * ECMAScript leaves `Math.pow`, `**`, `Math.cos`, `Math.exp` and `Math.log` to the engine, and engines differ: in the last bit
- * of `step ** -0.8` and `cos(pi x)`, by up to 209 units in the last place in `0.999 ** step`. Other bits in a learning rate are
- * other bits in the weights, and a run resumed in another engine would leave its track. Here only operations are used that are
- * defined to the last bit: + - * / and the bits of a double.
+ * ECMAScript leaves `Math.pow`, `**`, `Math.cos`, `Math.exp` and `Math.log` to the engine, and
+ * engines differ: in the last bit of `step ** -0.8` and `cos(pi x)`, by up to 209 units in the last
+ * place in `0.999 ** step`. Other bits in a learning rate are other bits in the weights, and a run
+ * resumed in another engine would leave its track. Here only operations are used that are defined
+ * to the last bit: + - * / and the bits of a double.
  *
- * The way: logarithm, product and exponential are carried as unevaluated sums `hi + lo` of two doubles (some 100 bits) and rounded
- * once, at the end. Sums and products are split into value and error after T. J. Dekker, "A floating-point technique for
- * extending the available precision", Numerische Mathematik 18 (1971), and D. E. Knuth, The Art of Computer Programming 2, 4.2.2.
+ * The way: logarithm, product and exponential are carried as unevaluated sums `hi + lo` of two
+ * doubles (some 100 bits) and rounded once, at the end. Sums and products are split into value and
+ * error after T. J. Dekker, "A floating-point technique for extending the available precision",
+ * Numerische Mathematik 18 (1971), and D. E. Knuth, The Art of Computer Programming 2, 4.2.2.
  *
  * @module
  */
@@ -42,11 +44,12 @@ const THIRD_LOW = 1.850371707708594e-17;
 const FIFTH_LOW = -1.1102230246251566e-17;
 
 /**
- * x^y for all doubles. The error stays below 0.53 ulp (measured on 59,000 arguments over the whole range); 998 of 1000 results are the bits of
- * Python's `math.pow`, the others are next to them. About 0.2 microseconds.
+ * x^y for all doubles. The error stays below 0.53 ulp (measured on 59,000 arguments over the whole
+ * range); 998 of 1000 results are the bits of Python's `math.pow`, the others are next to them.
+ * About 0.2 microseconds.
  *
- * Special cases are those of IEEE 754 and C, and so of Python: `pow(1, y)` and `pow(x, 0)` are 1 for every y and x, infinities
- * and NaN included, where `Math.pow(1, Infinity)` is NaN.
+ * Special cases are those of IEEE 754 and C, and so of Python: `pow(1, y)` and `pow(x, 0)` are 1
+ * for every y and x, infinities and NaN included, where `Math.pow(1, Infinity)` is NaN.
  */
 export function pow(x: number, y: number): number {
   if (y === 0 || x === 1) return 1;
@@ -62,7 +65,8 @@ export function pow(x: number, y: number): number {
   if (a === 1) return sign;
   if (a === 0 || a === Number.POSITIVE_INFINITY)
     return (a === 0) === y > 0 ? sign * 0 : sign * Number.POSITIVE_INFINITY;
-  // |ln a| lies between 2^-53 and 745: past 2^64 the power is past every double, below 2^-64 it rounds to 1.
+  // |ln a| lies between 2^-53 and 745: past 2^64 the power is past every double, below 2^-64 it
+  // rounds to 1.
   if (Math.abs(y) >= 18446744073709552000) return a > 1 === y > 0 ? Number.POSITIVE_INFINITY : 0;
   if (Math.abs(y) < 5.421010862427522e-20) return 1;
   // A subnormal base has its exponent in front, as the bits of a normal one.
@@ -77,8 +81,8 @@ function productLow(a: number, al: number, b: number, bl: number, p: number): nu
 }
 
 /**
- * (a 2^k)^y for normal a > 0; 0 or infinity where that is past every double. A subnormal result is 0 too, but for the caller's `tiny`: (v + low) 2^n
- * rounded once.
+ * (a 2^k)^y for normal a > 0; 0 or infinity where that is past every double. A subnormal result is
+ * 0 too, but for the caller's `tiny`: (v + low) 2^n rounded once.
  */
 export function power(
   a: number,
@@ -93,7 +97,8 @@ export function power(
   view.setInt32(0, (high & 0xfffff) + 0x3fe6a09e);
   const m = view.getFloat64(0);
 
-  // ln m = 2 artanh s = 2 s (1 + u/3 + u^2/5 + u^3/7 + ...) with s = (m - 1) / (m + 1), u = s^2 < 0.0295.
+  // ln m = 2 artanh s = 2 s (1 + u/3 + u^2/5 + u^3/7 + ...) with s = (m - 1) / (m + 1), u = s^2 <
+  // 0.0295.
   const d = m + 1;
   const s = (m - 1) / d;
   let p = s * d;
@@ -160,7 +165,9 @@ function scale(v: number, n: number): number {
   return n > 1023 ? v * powerOfTwo(n - 1) * 2 : v * powerOfTwo(n);
 }
 
-/** (v + low) 2^n rounded once where the result is subnormal; two roundings could be one too many. */
+/**
+ * (v + low) 2^n rounded once where the result is subnormal; two roundings could be one too many.
+ */
 function scaleDown(v: number, low: number, n: number): number {
   const ulp = powerOfTwo(-1074 - n); // of the result, seen from v
   const shift = ulp * 6755399441055744; // 1.5 2^52: adding it rounds to a multiple of ulp
@@ -183,16 +190,20 @@ const HALF_PI_LOW = 6.123233995736766e-17;
 // What the double next to 1/6 lacks.
 const SIXTH_LOW = 9.25185853854297e-18;
 
-/** 2/pi times 2^1216: enough for the largest double (2^1024), 53 bits of it and 139 of the quotient's fraction. */
+/**
+ * 2/pi times 2^1216: enough for the largest double (2^1024), 53 bits of it and 139 of the
+ * quotient's fraction.
+ */
 const TWO_OVER_PI_BITS =
   '0xa2f9836e4e441529fc2757d1f534ddc0db6295993c439041fe5163abdebbc561b7246e3a424dd2e006492eea09d1921cfe1d' +
   'eb1cb129a73ee88235f52ebb4484e99c7026b45f7e413991d639835339f49c845f8bbdf9283b1ff897ffde05980fef2f118b5a' +
   '0a6d1f6d367ecf27cb09b74f463f669e5fea2d7527bac7ebe5f17b3d0739f78a5292ea6bfb5fb11f8d5d0856033046fc7b6bab';
 
 /**
- * cos(x) for every finite x, in radians; NaN for NaN and infinities. The error stays below 0.52 ulp (measured on 66,000 arguments, among them
- * those nearest to multiples of pi/2); 998 of 1000 results are the bits of Python's `math.cos`, the others are next to them.
- * About 0.05 microseconds; from 2^20 on the argument is reduced in BigInt, in about one microsecond.
+ * cos(x) for every finite x, in radians; NaN for NaN and infinities. The error stays below 0.52 ulp
+ * (measured on 66,000 arguments, among them those nearest to multiples of pi/2); 998 of 1000
+ * results are the bits of Python's `math.cos`, the others are next to them. About 0.05
+ * microseconds; from 2^20 on the argument is reduced in BigInt, in about one microsecond.
  */
 export function cos(x: number): number {
   const a = Math.abs(x);
@@ -214,7 +225,10 @@ export function cos(x: number): number {
   return quadrant(n & 3, r, third - r + low);
 }
 
-/** a >= 2^20 as integer times power of two; multiplied by 2/pi in fixed point, of which the last two integer bits matter. */
+/**
+ * a >= 2^20 as integer times power of two; multiplied by 2/pi in fixed point, of which the last two
+ * integer bits matter.
+ */
 function cosReducedExactly(a: number): number {
   view.setFloat64(0, a);
   const exponent = (view.getInt32(0) >> 20) - 1075;
@@ -239,7 +253,10 @@ function quadrant(q: number, r: number, low: number): number {
   return q === 1 ? -sine(r, low) : sine(r, low);
 }
 
-/** 1 - r^2/2 + r^4/24 - r^6 (1/6! - r^2/8! + ...); square and fourth power with their rounding errors. */
+/**
+ * 1 - r^2/2 + r^4/24 - r^6 (1/6! - r^2/8! + ...); square and fourth power with their rounding
+ * errors.
+ */
 function cosine(r: number, low: number): number {
   const u = r * r;
   const ul = productError(r, r, u) + 2 * r * low;

@@ -9,13 +9,19 @@
 const float = new Float32Array(1);
 const word = new Uint32Array(float.buffer);
 
-/** float32 bits to bfloat16 bits, ties to even; a NaN keeps its sign and upper payload and becomes quiet. */
+/**
+ * float32 bits to bfloat16 bits, ties to even; a NaN keeps its sign and upper payload and becomes
+ * quiet.
+ */
 export function bfloat16Bits(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
 }
 
-/** float32 bits to float16 bits, ties to even; a NaN keeps its sign and upper payload and becomes quiet. */
+/**
+ * float32 bits to float16 bits, ties to even; a NaN keeps its sign and upper payload and becomes
+ * quiet.
+ */
 export function float16BitsOf(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
@@ -25,7 +31,8 @@ export function float16BitsOf(bits: number): number {
     if (magnitude >= 0x477ff000) return sign | 0x7c00;
     return sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
   }
-  // Subnormal: the last bit is worth 2^-24, as that of a float32 between 0.5 and 1, so one addition rounds.
+  // Subnormal: the last bit is worth 2^-24, as that of a float32 between 0.5 and 1, so one addition
+  // rounds.
   word[0] = magnitude;
   float[0] = float[0]! + 0.5;
   return sign | (word[0]! - 0x3f000000);
@@ -36,7 +43,8 @@ export function float32BitsOfFloat16(half: number): number {
   const sign = (half & 0x8000) << 16;
   const magnitude = half & 0x7fff;
   if (magnitude >= 0x7c00) return (sign | 0x7f800000 | ((magnitude & 0x3ff) << 13)) >>> 0;
-  // Exponent bias 15 in 2^-14 units becomes 127 by one exact multiplication, which also normalises subnormals.
+  // Exponent bias 15 in 2^-14 units becomes 127 by one exact multiplication, which also normalises
+  // subnormals.
   word[0] = magnitude << 13;
   float[0] = float[0]! * 2 ** 112;
   return (word[0]! | sign) >>> 0;
@@ -70,8 +78,9 @@ export interface SixteenPath extends LoopsSixteen {
 }
 
 /**
- * The path in use. `useFastSixteen` of `sixteen/fast.ts` replaces the plain one by faster loops with
- * the same bits; the public conversions call it, so that a program without them does not carry it.
+ * The path in use. `useFastSixteen` of `sixteen/fast.ts` replaces the plain one by faster loops
+ * with the same bits; the public conversions call it, so that a program without them does not carry
+ * it.
  */
 export const sixteen: SixteenPath = { ...plainSixteen };
 
@@ -83,8 +92,9 @@ export function widened(bits: Uint16Array, half: boolean): Float32Array {
 }
 
 /**
- * As `narrow`, but up with a probability equal to the discarded fraction: the bits to be cut have as many random bits added. Beyond the largest
- * finite number there is no upper neighbour to go to; there it rounds to nearest.
+ * As `narrow`, but up with a probability equal to the discarded fraction: the bits to be cut have
+ * as many random bits added. Beyond the largest finite number there is no upper neighbour to go to;
+ * there it rounds to nearest.
  */
 export function narrowRandom(
   half: boolean,

@@ -1,6 +1,7 @@
 /**
- * Reading state dicts: plain data from anywhere (this library, a decoded PyTorch file, a structured clone), checked before use.
- * Objects may have a null prototype and hostile keys, so only own properties are read.
+ * Reading state dicts: plain data from anywhere (this library, a decoded PyTorch file, a structured
+ * clone), checked before use. Objects may have a null prototype and hostile keys, so only own
+ * properties are read.
  */
 
 import { show, unknownName } from './check.ts';
@@ -71,8 +72,10 @@ export function scalar(label: string, value: unknown): number {
 }
 
 /**
- * The numbers of a float tensor of the given shape (the array itself where it holds them), in the precision that a parameter of `dtype` keeps its state in. 16-bit tensors are taken for
- * float32 state: PyTorch casts state to the parameter's format when it loads (torch.optim.Optimizer.load_state_dict).
+ * The numbers of a float tensor of the given shape (the array itself where it holds them), in the
+ * precision that a parameter of `dtype` keeps its state in. 16-bit tensors are taken for float32
+ * state: PyTorch casts state to the parameter's format when it loads
+ * (torch.optim.Optimizer.load_state_dict).
  */
 export function stateArray(label: string, value: unknown, shape: readonly number[], dtype: DType): StateArray {
   if (!isTensor(value)) {
@@ -118,8 +121,8 @@ export function snakeCase(name: string): string {
 }
 
 /**
- * A value in which numbers are numbers, also where PyTorch had 0-d tensors: on its own or in a list.
- * A bool tensor becomes true or false.
+ * A value in which numbers are numbers, also where PyTorch had 0-d tensors: on its own or in a
+ * list. A bool tensor becomes true or false.
  */
 export function plainNumbers(label: string, value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item, i) => plainNumbers(`${label}[${i}]`, item));

@@ -1,4 +1,7 @@
-/** What typed arrays are, told by their tags: an array of another realm (iframe, `vm`, jest) is no instance of this realm's classes. */
+/**
+ * What typed arrays are, told by their tags: an array of another realm (iframe, `vm`, jest) is no
+ * instance of this realm's classes.
+ */
 import type { NumericArray } from './dtype.ts';
 
 /**

@@ -1,6 +1,6 @@
 /**
- * The public half of an engine: where its arrays live. Engines differ in speed, never in the bits of
- * a result; the order of every sum is written down in `loops/sums.ts`, which is the reference.
+ * The public half of an engine: where its arrays live. Engines differ in speed, never in the bits
+ * of a result; the order of every sum is written down in `loops/sums.ts`, which is the reference.
  *
  * @module
  */
@@ -8,8 +8,8 @@ import { ENGINE, type Engine } from './engine.ts';
 import { type Memory, ordinary } from './memory.ts';
 
 /**
- * Where an optimizer's arrays live, and which loops work on them. 16-bit parameters are widened strip
- * by strip and worked on by the float32 loops.
+ * Where an optimizer's arrays live, and which loops work on them. 16-bit parameters are widened
+ * strip by strip and worked on by the float32 loops.
  */
 export interface Kernels extends Memory {
   /** @internal */

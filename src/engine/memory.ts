@@ -21,7 +21,8 @@ export interface Memory {
   /** Whether the array is one from `allocate` that has not been freed. */
   owns(array: Float32Array | Float64Array): boolean;
   /**
-   * Refuses an array of these kernels that was freed. Optimizers ask before a step touches anything.
+   * Refuses an array of these kernels that was freed. Optimizers ask before a step touches
+   * anything.
    *
    * @throws Error when the array was freed.
    */
@@ -39,7 +40,9 @@ export function ordinary(dtype: 'float32' | 'float64', length: number): Float32A
   return dtype === 'float32' ? new Float32Array(length) : new Float64Array(length);
 }
 
-/** An array for an optimizer's own use: in this memory while there is room, else an ordinary one. */
+/**
+ * An array for an optimizer's own use: in this memory while there is room, else an ordinary one.
+ */
 export function allocateOwn(memory: Memory, dtype: 'float32' | 'float64', length: number): Float32Array | Float64Array {
   return memory.fits(dtype, length) ? memory.allocate(dtype as 'float32', length) : ordinary(dtype, length);
 }

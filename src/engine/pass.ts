@@ -103,7 +103,9 @@ export function rowsBlock<L extends object, W extends Work>(
   strip.release();
 }
 
-/** Whether the blocks of this pass leave column sums to be folded; those of a single one are final. */
+/**
+ * Whether the blocks of this pass leave column sums to be folded; those of a single one are final.
+ */
 export function foldsColumns(pass: Pass, { cut }: Work): boolean {
   return pass.columnSums !== undefined && cut.matrix && cut.blocksEach > 1;
 }

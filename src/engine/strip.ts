@@ -26,8 +26,8 @@ export interface Loops<L> {
 export type Access = 'gradient' | 'both' | 'update';
 
 /**
- * Numbers as the loops take them, and the loops to take. Float64 and 16-bit arrays go where the type
- * says Float32Array, as all twins of a loop have one shape.
+ * Numbers as the loops take them, and the loops to take. Float64 and 16-bit arrays go where the
+ * type says Float32Array, as all twins of a loop have one shape.
  */
 export interface Operand<L> {
   loops: L;

@@ -1,6 +1,6 @@
 /**
- * One parameter's work as plain data, so that it can be handed to another thread as it is: where its
- * arrays are, how they are cut, and the numbers that a rule's loops need.
+ * One parameter's work as plain data, so that it can be handed to another thread as it is: where
+ * its arrays are, how they are cut, and the numbers that a rule's loops need.
  */
 import type { DType, NumericArray } from '../core/dtype.ts';
 import { sizeOf } from '../core/parameter.ts';
@@ -47,9 +47,9 @@ export function places<const N extends string>(first: number, names: readonly N[
 }
 
 /**
- * Places in {@link Work.numbers} that every rule has. `check`: 1 where pass 0 is to find out whether
- * the gradient is finite. `stochastic`: 1 where 16-bit weights are rounded so, with the stream's two
- * key words and the step after it.
+ * Places in {@link Work.numbers} that every rule has. `check`: 1 where pass 0 is to find out
+ * whether the gradient is finite. `stochastic`: 1 where 16-bit weights are rounded so, with the
+ * stream's two key words and the step after it.
  */
 export const AT: Readonly<Record<'check' | 'stochastic' | 'key0' | 'key1' | 'step', number>> = places(0, [
   'check',

@@ -1,4 +1,7 @@
-/** CRC-32 of zip and zlib: by the runtime's own zlib where there is one, else by tables for sixteen bytes at once. */
+/**
+ * CRC-32 of zip and zlib: by the runtime's own zlib where there is one, else by tables for sixteen
+ * bytes at once.
+ */
 
 /** Sixteen tables in a row: the first is the classic one, table t moves a byte t places further. */
 function makeTables(): Uint32Array {
@@ -17,7 +20,10 @@ function makeTables(): Uint32Array {
 
 const TABLES = /* @__PURE__ */ makeTables();
 
-/** The checksum without help. `crc` is that of the bytes before (0 for none). Kounavis and Berry 2005, slicing. */
+/**
+ * The checksum without help. `crc` is that of the bytes before (0 for none). Kounavis and Berry
+ * 2005, slicing.
+ */
 export function slicedCrc32(bytes: Uint8Array, crc = 0): number {
   const t = TABLES;
   let c = ~crc;
@@ -47,7 +53,10 @@ export function slicedCrc32(bytes: Uint8Array, crc = 0): number {
 
 type Checksum = (bytes: Uint8Array, crc?: number) => number;
 
-/** `node:zlib`'s own, where the runtime has it: reached without an import, so that bundles for browsers stay whole. */
+/**
+ * `node:zlib`'s own, where the runtime has it: reached without an import, so that bundles for
+ * browsers stay whole.
+ */
 function nativeCrc32(): Checksum | undefined {
   try {
     const { process } = globalThis as { process?: { getBuiltinModule?: (name: string) => unknown } };

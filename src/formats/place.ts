@@ -1,7 +1,10 @@
 /** Where something stands in nested data, for messages. */
 import { quoted } from './quote.ts';
 
-/** A place in nested data, such as `stateDict.optimizer.state.0`; the middle is left out where it is long. */
+/**
+ * A place in nested data, such as `stateDict.optimizer.state.0`; the middle is left out where it is
+ * long.
+ */
 export function placeOf(root: string, keys: readonly (string | number)[]): string {
   let text = root;
   let cut = false;

@@ -1,6 +1,6 @@
 /**
- * Readers that ask for bytes: a generator yields what it wants and gets it, so that the same reader serves bytes
- * in memory at once and a {@link ByteSource} piece by piece.
+ * Readers that ask for bytes: a generator yields what it wants and gets it, so that the same reader
+ * serves bytes in memory at once and a {@link ByteSource} piece by piece.
  */
 import type { ByteSource } from './byte-source.ts';
 

@@ -1,7 +1,8 @@
 /**
- * The zip container of a `.pt` file: stored entries under one folder. Reading is strict, because a zip says most things
- * twice and readers differ in which they believe: whatever could be read in two ways is refused. All ranges are checked
- * before any content is read. The format is in PKWARE's APPNOTE 6.3.
+ * The zip container of a `.pt` file: stored entries under one folder. Reading is strict, because a
+ * zip says most things twice and readers differ in which they believe: whatever could be read in
+ * two ways is refused. All ranges are checked before any content is read. The format is in PKWARE's
+ * APPNOTE 6.3.
  */
 import { crc32 } from './crc32.ts';
 import { CheckpointError } from './error.ts';
@@ -15,7 +16,10 @@ const END64 = 0x06064b50;
 const LOCATOR64 = 0x07064b50;
 /** The longest comment, and the end records before it. */
 const SEARCH = 65535 + 22 + 20 + 56;
-/** Contents are read, checked and handed on in pieces of so many bytes, which the processor's cache holds. */
+/**
+ * Contents are read, checked and handed on in pieces of so many bytes, which the processor's cache
+ * holds.
+ */
 const PIECE = 1 << 19;
 
 /** An entry as the directory has it. */
@@ -134,12 +138,16 @@ function checkName(name: string): void {
     fail(`the name ${quoted(name)} leads out of the archive`);
 }
 
-/** All entries in the order in which they lie in the file; their ranges do not overlap. No content is read. */
+/**
+ * All entries in the order in which they lie in the file; their ranges do not overlap. No content
+ * is read.
+ */
 export function* readDirectory(fileSize: number): Reading<ZipEntry[]> {
   const directory = yield* findDirectory(fileSize);
   if (directory.offset + directory.size !== directory.end)
     fail(
-      `the directory (${directory.size} bytes at ${directory.offset}) does not end where the end record begins, at ${directory.end}`,
+      `the directory (${directory.size} bytes at ${directory.offset}) does not end where the end record begins, ` +
+        `at ${directory.end}`,
     );
   if (directory.count === 0) fail('there are no entries');
   if (directory.count * 46 > directory.size)
@@ -247,7 +255,10 @@ export function* readContent(
   if (checked && crc !== entry.crc) fail(`${quoted(entry.name)} is damaged: its checksum does not match`);
 }
 
-/** An entry's whole content, where it is small or is needed in one. Not copied where the bytes lie in memory. */
+/**
+ * An entry's whole content, where it is small or is needed in one. Not copied where the bytes lie
+ * in memory.
+ */
 export function* readWhole(entry: ZipEntry, allowMissingCrc: boolean): Reading<Uint8Array> {
   const start = yield* startOf(entry);
   const bytes = yield { offset: start, length: entry.size };
@@ -256,7 +267,10 @@ export function* readWhole(entry: ZipEntry, allowMissingCrc: boolean): Reading<U
   return bytes;
 }
 
-/** All entries of an archive in memory, by name; nothing is copied. `offset`: where the content begins. */
+/**
+ * All entries of an archive in memory, by name; nothing is copied. `offset`: where the content
+ * begins.
+ */
 export function readZip(
   bytes: Uint8Array,
   allowMissingCrc = false,

@@ -1,13 +1,16 @@
 /**
- * Writing a zip archive of stored entries, as torch.save lays it out: each content on a multiple of 64 bytes, its
- * checksum behind it, so that one pass over the contents will do. More than 65,534 entries and 4 GiB are zip64.
+ * Writing a zip archive of stored entries, as torch.save lays it out: each content on a multiple of
+ * 64 bytes, its checksum behind it, so that one pass over the contents will do. More than 65,534
+ * entries and 4 GiB are zip64.
  */
 import { crc32 } from './crc32.ts';
 
 const ALIGNMENT = 64;
 const FULL32 = 0xffffffff;
 const FULL16 = 0xffff;
-/** Contents are checked and handed on in pieces of so many bytes, which the processor's cache holds. */
+/**
+ * Contents are checked and handed on in pieces of so many bytes, which the processor's cache holds.
+ */
 const PIECE = 1 << 19;
 /** UTF-8 names, and sizes and checksum behind the content. */
 const FLAGS = 0x0800;
@@ -40,7 +43,9 @@ export interface ZipPlan {
   readonly size: number;
 }
 
-/** The zip64 field of an entry in the directory: those of its numbers that do not fit in 32 bits. */
+/**
+ * The zip64 field of an entry in the directory: those of its numbers that do not fit in 32 bits.
+ */
 function wideFields({ bytes, header }: Placed): number[] {
   const sizes = bytes.length >= FULL32 ? [bytes.length, bytes.length] : [];
   return header >= FULL32 ? [...sizes, header] : sizes;
@@ -171,7 +176,9 @@ function endRecords({ entries, directory, directorySize, zip64 }: ZipPlan): Uint
   return bytes;
 }
 
-/** The archive's bytes, in order, in pieces; those of contents are parts of the inputs' own memory. */
+/**
+ * The archive's bytes, in order, in pieces; those of contents are parts of the inputs' own memory.
+ */
 export function* zipPieces(plan: ZipPlan): Generator<Uint8Array, void, void> {
   const crcs: number[] = [];
   for (const entry of plan.entries) {
@@ -196,14 +203,17 @@ export function writeZip(inputs: readonly (readonly [name: string, bytes: Uint8A
   return joined(plan);
 }
 
-/** The pieces of a plan in one array. @throws RangeError where the runtime cannot hold one so large. */
+/**
+ * The pieces of a plan in one array. @throws RangeError where the runtime cannot hold one so large.
+ */
 export function joined(plan: ZipPlan): Uint8Array {
   let bytes: Uint8Array;
   try {
     bytes = new Uint8Array(plan.size);
   } catch {
     throw new RangeError(
-      `encodeTorch: an array of ${plan.size} bytes cannot be had here; write the file piece by piece, by saveTorch of tensorless/node`,
+      `encodeTorch: an array of ${plan.size} bytes cannot be had here; write the file piece by piece, by ` +
+        `saveTorch of tensorless/node`,
     );
   }
   let at = 0;

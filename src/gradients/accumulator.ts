@@ -16,11 +16,13 @@ import { isFloat64, isShared, isUint16 } from '../core/typed-array.ts';
 export type GradientSum = Float32Array | Float64Array;
 
 /**
- * Sums the gradients of several batches, so that k batches of n examples train as one of k · n does.
+ * Sums the gradients of several batches, so that k batches of n examples train as one of k · n
+ * does.
  *
- * The sums are float32 (float64 beside float64 parameters): sixteen bits would lose most of every further batch, as bfloat16 has 8 bits of
- * mantissa. A parameter without a gradient in a batch is left out of that batch; it still counts in the mean's divisor, as a batch
- * whose gradient there is zero.
+ * The sums are float32 (float64 beside float64 parameters): sixteen bits would lose most of every
+ * further batch, as bfloat16 has 8 bits of mantissa. A parameter without a gradient in a batch is
+ * left out of that batch; it still counts in the mean's divisor, as a batch whose gradient there is
+ * zero.
  *
  * @example
  * ```ts
@@ -82,8 +84,9 @@ export class GradientAccumulator {
   /**
    * Adds every parameter's current gradient times a weight; those that are null are left out.
    *
-   * @param options - `weight`: what this batch counts, finite and at least 0, default 1. Where losses
-   * are means over batches of unequal size, give the number of examples (or tokens) behind each.
+   * @param options - `weight`: what this batch counts, finite and at least 0, default 1. Where
+   * losses are means over batches of unequal size, give the number of examples (or tokens) behind
+   * each.
    * @throws TypeError or RangeError, naming the parameter or option, when one does not fit; then
    * nothing was added.
    */
@@ -115,8 +118,8 @@ export class GradientAccumulator {
 
   /**
    * Writes the weighted mean (default: the sum of weight · gradient over the sum of the weights of
-   * all batches) or the sum of weight · gradient into every parameter's grad, and null where no batch
-   * had a gradient. The sums stay: call `reset` before the next round.
+   * all batches) or the sum of weight · gradient into every parameter's grad, and null where no
+   * batch had a gradient. The sums stay: call `reset` before the next round.
    *
    * A gradient array that is there is written into; else a new one is made, float32 beside 16-bit
    * parameters.
@@ -170,7 +173,11 @@ export class GradientAccumulator {
     return this.#parameters;
   }
 
-  /** The state dict with the live sums themselves, for a file that is written without a copy. @internal */
+  /**
+   * The state dict with the live sums themselves, for a file that is written without a copy.
+   *
+   * @internal
+   */
   liveStateDict(): StateValue {
     return this.#dict(liveTensorOf);
   }
@@ -195,8 +202,8 @@ export class GradientAccumulator {
   }
 
   /**
-   * Checks a state dict and returns the function that puts it in place, allocates nothing and cannot
-   * fail: for loading several objects, all or none.
+   * Checks a state dict and returns the function that puts it in place, allocates nothing and
+   * cannot fail: for loading several objects, all or none.
    *
    * @internal
    */
@@ -246,7 +253,10 @@ function savedNames(where: string, names: unknown, count: number): (string | und
   throw new TypeError(`${where}: param_names must list ${count} names, one a sum; got ${show(names)}`);
 }
 
-/** Zeros, in shared memory where the weights are: so that the threads of `parallelKernels` reach them. */
+/**
+ * Zeros, in shared memory where the weights are: so that the threads of `parallelKernels` reach
+ * them.
+ */
 function newSum({ data, dtype }: Parameter): GradientSum {
   const { length } = data;
   const bytes = length * (dtype === 'float64' ? 8 : 4);

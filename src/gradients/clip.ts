@@ -47,8 +47,8 @@ function numbersOf({ gradient, half }: Given): Numbers {
  * also when it is not finite.
  * @param options - `normType`: p of the norm, greater than 0; default 2. Infinity: the largest
  * absolute value.
- * @returns The norm before, in double, also of 16-bit gradients (PyTorch rounds it to their format);
- * 0 when there is no gradient.
+ * @returns The norm before, in double, also of 16-bit gradients (PyTorch rounds it to their
+ * format); 0 when there is no gradient.
  * @throws RangeError when the norm is NaN or infinite and maxNorm is not (nothing was scaled), or
  * maxNorm is less than 0, or normType not greater.
  * @throws TypeError when params is not an iterable of Parameters, or a gradient does not fit its
@@ -111,9 +111,9 @@ function squares(numbers: Numbers): number {
 }
 
 /**
- * Clamps every gradient element to [-clipValue, clipValue], as torch.nn.utils.clip_grad_value_ does:
- * the bounds rounded to the gradient's format, NaN left as it is. Parameters without a gradient are
- * left out.
+ * Clamps every gradient element to [-clipValue, clipValue], as torch.nn.utils.clip_grad_value_
+ * does: the bounds rounded to the gradient's format, NaN left as it is. Parameters without a
+ * gradient are left out.
  *
  * @param params - The parameters whose gradients are clipped.
  * @param clipValue - Largest absolute value, at least 0; Infinity changes nothing but is allowed.

@@ -1,6 +1,6 @@
 /**
- * Lion's loop, in the notation of Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms";
- * all arithmetic in double, each stored number rounded once.
+ * Lion's loop, in the notation of Chen et al. 2023, "Symbolic Discovery of Optimization
+ * Algorithms"; all arithmetic in double, each stored number rounded once.
  *
  * @module
  */

@@ -11,8 +11,8 @@
  * | rank 2 and more | row and column sums of G² | sums of U² and P² | P, momentum |
  * | rank 0 and 1 | sum of G² | sums of U² and P² | P, V, momentum |
  *
- * The weights are looked at in pass 1 and not in pass 0, after which all other parameters have their
- * turn: they are still in the caches when pass 2 writes them.
+ * The weights are looked at in pass 1 and not in pass 0, after which all other parameters have
+ * their turn: they are still in the caches when pass 2 writes them.
  *
  * @module
  */
@@ -38,17 +38,31 @@ import { flag, nonNegative, option, pairOf, type Rule, type Slot, twins } from '
 export interface AdafactorOptions extends CommonOptions {
   /** External learning rate, at least 0. Default null: computed from the step (`relativeStep`). */
   lr?: number | null;
-  /** Regularisation: ε₁ added to the squared gradient, ε₂ the least scale of a parameter. Default `[1e-30, 1e-3]`. */
+  /**
+   * Regularisation: ε₁ added to the squared gradient, ε₂ the least scale of a parameter. Default
+   * `[1e-30, 1e-3]`.
+   */
   eps?: readonly [number, number];
-  /** d: an update with a larger root mean square is scaled down to it. Greater than 0; default 1 (paper, section 6). */
+  /**
+   * d: an update with a larger root mean square is scaled down to it. Greater than 0; default 1
+   * (paper, section 6).
+   */
   clipThreshold?: number;
-  /** Exponent of the second moment's decay, β₂ₜ = 1 − t^decayRate. At most 0; default -0.8 (paper, section 7.2). */
+  /**
+   * Exponent of the second moment's decay, β₂ₜ = 1 − t^decayRate. At most 0; default -0.8 (paper,
+   * section 7.2).
+   */
   decayRate?: number;
-  /** Decay of a first moment, at least 0 and less than 1. Default null: none, and no memory for it. */
+  /**
+   * Decay of a first moment, at least 0 and less than 1. Default null: none, and no memory for it.
+   */
   beta1?: number | null;
   /** Decoupled weight decay per step, times the learning rate. At least 0; default 0. */
   weightDecay?: number;
-  /** Multiply the learning rate with the root mean square of the weights (paper, section 8). Default true. */
+  /**
+   * Multiply the learning rate with the root mean square of the weights (paper, section 8). Default
+   * true.
+   */
   scaleParameter?: boolean;
   /** Learning rate min(1e-2, 1 / √t) instead of `lr` (paper, section 9). Default true. */
   relativeStep?: boolean;
@@ -382,8 +396,9 @@ const adafactor: Rule<AdafactorOptions, AdafactorLoops, Decay> = {
 };
 
 /**
- * Adafactor, as in transformers.optimization.Adafactor: factored second moments over the last two dimensions of every parameter of rank 2 and
- * more (one factorisation per leading index), relative step, parameter scale, and clipping by the update's root mean square.
+ * Adafactor, as in transformers.optimization.Adafactor: factored second moments over the last two
+ * dimensions of every parameter of rank 2 and more (one factorisation per leading index), relative
+ * step, parameter scale, and clipping by the update's root mean square.
  *
  * For a matrix G of shape rows × cols at step t, with β₂ₜ = 1 − t^decayRate:
  *
@@ -392,12 +407,14 @@ const adafactor: Rule<AdafactorOptions, AdafactorLoops, Decay> = {
  * - α = max(ε₂, RMS(P)) · min(1e-2, 1 / √t), or lr
  * - P ← P − α · weightDecay · P − α U, or with `beta1` minus the running average of α U
  *
- * Vectors and scalars keep the whole second moment. State per parameter, as PyTorch names it: `step`, `RMS`, `exp_avg_sq_row` and `exp_avg_sq_col`
- * (rank 2 and more) or `exp_avg_sq`, `exp_avg` (with `beta1`); float64 for float64 parameters, else float32.
+ * Vectors and scalars keep the whole second moment. State per parameter, as PyTorch names it:
+ * `step`, `RMS`, `exp_avg_sq_row` and `exp_avg_sq_col` (rank 2 and more) or `exp_avg_sq`, `exp_avg`
+ * (with `beta1`); float64 for float64 parameters, else float32.
  *
  * @example The settings recommended for fine-tuning T5
  * ```ts
- * const optimizer = new Adafactor([weight], { lr: 1e-3, scaleParameter: false, relativeStep: false });
+ * const options = { lr: 1e-3, scaleParameter: false, relativeStep: false };
+ * const optimizer = new Adafactor([weight], options);
  * ```
  */
 export class Adafactor extends Optimizer<AdafactorOptions> {
@@ -407,16 +424,17 @@ export class Adafactor extends Optimizer<AdafactorOptions> {
   /**
    * @param params - Parameters, or groups with options of their own.
    * @param options - See {@link AdafactorOptions}.
-   * @throws TypeError or RangeError that names the option: unknown, of the wrong kind or out of range, `lr` beside `relativeStep`, neither of
-   * both, `warmupInit` without `relativeStep`; or a parameter given twice.
+   * @throws TypeError or RangeError that names the option: unknown, of the wrong kind or out of
+   * range, `lr` beside `relativeStep`, neither of both, `warmupInit` without `relativeStep`; or a
+   * parameter given twice.
    */
   constructor(params: Params<AdafactorOptions>, options: AdafactorOptions = {}) {
     super(adafactor, params, options);
   }
 
   /**
-   * The learning rate used at this parameter's last update, relative step and parameter scale applied; undefined before the first. After a
-   * resume it is computed from the loaded state.
+   * The learning rate used at this parameter's last update, relative step and parameter scale
+   * applied; undefined before the first. After a resume it is computed from the loaded state.
    *
    * @throws RangeError when the parameter is not one of this optimizer's.
    */

@@ -21,15 +21,17 @@ import { flag, nonNegative, option, pairOf, type Rule } from './rule.ts';
 export interface AdamWOptions extends CommonOptions {
   /** Learning rate, at least 0. Default 1e-3. */
   lr?: number;
-  /** Decay of the first and second moment, each at least 0 and less than 1. Default `[0.9, 0.999]`. */
+  /**
+   * Decay of the first and second moment, each at least 0 and less than 1. Default `[0.9, 0.999]`.
+   */
   betas?: readonly [number, number];
   /** Added to the root of the second moment. At least 0; default 1e-8. */
   eps?: number;
   /** Decoupled weight decay per step, times the learning rate. At least 0; default 1e-2. */
   weightDecay?: number;
   /**
-   * Divide the moments by 1 − βᵗ. Default true. With false: raw moments, and the decay comes after the update, as in the original BERT and
-   * in early transformers' AdamW.
+   * Divide the moments by 1 − βᵗ. Default true. With false: raw moments, and the decay comes after
+   * the update, as in the original BERT and in early transformers' AdamW.
    */
   correctBias?: boolean;
   /** Use the largest second moment so far. Default false. */
@@ -148,14 +150,17 @@ const adamw: Rule<AdamWOptions, typeof loops & CheckLoops, Corrections> = elemen
  * AdamW, as in torch.optim.AdamW: for a gradient g at step t, element by element,
  *
  * - m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g²
- * - p ← p · (1 − lr · weightDecay) − lr · m̂ / (√v̂ + eps) with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ)
+ * - p ← p · (1 − lr · weightDecay) − lr · m̂ / (√v̂ + eps) with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 −
+ *   β₂ᵗ)
  *
- * State per parameter, as PyTorch names it: `step`, `exp_avg` (m), `exp_avg_sq` (v), `max_exp_avg_sq` (with `amsgrad`); float64 for float64
- * parameters, else float32 (PyTorch keeps a 16-bit parameter's state in 16 bits; float32 loses less).
+ * State per parameter, as PyTorch names it: `step`, `exp_avg` (m), `exp_avg_sq` (v),
+ * `max_exp_avg_sq` (with `amsgrad`); float64 for float64 parameters, else float32 (PyTorch keeps a
+ * 16-bit parameter's state in 16 bits; float32 loses less).
  *
  * @example
  * ```ts
- * const optimizer = new AdamW([{ params: [weight] }, { params: [bias], weightDecay: 0 }], { lr: 3e-4 });
+ * const groups = [{ params: weight }, { params: bias, weightDecay: 0 }];
+ * const optimizer = new AdamW(groups, { lr: 3e-4 });
  * ```
  */
 export class AdamW extends Optimizer<AdamWOptions> {
@@ -165,7 +170,8 @@ export class AdamW extends Optimizer<AdamWOptions> {
   /**
    * @param params - Parameters, or groups with options of their own.
    * @param options - See {@link AdamWOptions}.
-   * @throws TypeError or RangeError that names the option (unknown, of the wrong kind, out of range) or the parameter given twice.
+   * @throws TypeError or RangeError that names the option (unknown, of the wrong kind, out of
+   *   range) or the parameter given twice.
    */
   constructor(params: Params<AdamWOptions>, options: AdamWOptions = {}) {
     super(adamw, params, options);

@@ -37,7 +37,9 @@ export function checkBlock(strip: Strip<CheckLoops>, work: Work, block: number):
 export type Update<L extends object, S extends string> = (
   /** `p` and `g`: the loops to take, the arrays, and where the elements begin in them. */
   strip: Strip<L>,
-  /** `work.state`: the rule's arrays, from element `from` on. `work.numbers`: by the rule's places. */
+  /**
+   * `work.state`: the rule's arrays, from element `from` on. `work.numbers`: by the rule's places.
+   */
   work: Work<S>,
   from: number,
   n: number,

@@ -1,4 +1,6 @@
-/** State of other optimizers, told by the keys of its groups, so that a refusal can name its kind. */
+/**
+ * State of other optimizers, told by the keys of its groups, so that a refusal can name its kind.
+ */
 
 /** A key that only groups of that kind have. The first that is found counts. */
 const MARKS: Readonly<Record<string, string>> = {

@@ -19,7 +19,10 @@ import { nonNegative, option, pairOf, type Rule } from './rule.ts';
 export interface LionOptions extends CommonOptions {
   /** Learning rate, at least 0. Default 1e-4. */
   lr?: number;
-  /** β₁ of the update's interpolation and β₂ of the moment, from 0 to less than 1. Default `[0.9, 0.99]`. */
+  /**
+   * β₁ of the update's interpolation and β₂ of the moment, from 0 to less than 1. Default
+   * `[0.9, 0.99]`.
+   */
   betas?: readonly [number, number];
   /** Decoupled weight decay per step, times the learning rate. At least 0; default 0. */
   weightDecay?: number;
@@ -81,8 +84,8 @@ export class Lion extends Optimizer<LionOptions> {
   /**
    * @param params - Parameters, or groups with options of their own.
    * @param options - See {@link LionOptions}.
-   * @throws TypeError or RangeError that names the option (unknown, of the wrong kind, out of range)
-   * or the parameter given twice.
+   * @throws TypeError or RangeError that names the option (unknown, of the wrong kind, out of
+   * range) or the parameter given twice.
    */
   constructor(params: Params<LionOptions>, options: LionOptions = {}) {
     super(lion, params, options);

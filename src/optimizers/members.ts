@@ -140,8 +140,8 @@ function nameOf(value: unknown): string {
 }
 
 /**
- * Which bytes the parameters take, to find two that share one: those of each buffer, in their order.
- * Adding one by one costs a search and a move of what lies behind, which is memory's speed.
+ * Which bytes the parameters take, to find two that share one: those of each buffer, in their
+ * order. Adding one by one costs a search and a move of what lies behind, which is memory's speed.
  */
 class Memories {
   readonly #sorted = new Map<ArrayBufferLike, Parameter[]>();

@@ -1,6 +1,6 @@
 /**
- * What all optimizers share: parameter groups, all-or-nothing steps, state dicts. What tells one from
- * another is its rule.
+ * What all optimizers share: parameter groups, all-or-nothing steps, state dicts. What tells one
+ * from another is its rule.
  *
  * @module
  */
@@ -82,14 +82,14 @@ export abstract class Optimizer<O = object> {
   }
 
   /**
-   * {@link Optimizer.step}, on all threads of the kernels (`parallelKernels`); with other kernels, and
-   * no closure, it is done before this returns. The bits are those of `step`. Until it has settled,
-   * gradients and weights must be left alone, and the optimizer's other methods refuse.
+   * {@link Optimizer.step}, on all threads of the kernels (`parallelKernels`); with other kernels,
+   * and no closure, it is done before this returns. The bits are those of `step`. Until it has
+   * settled, gradients and weights must be left alone, and the optimizer's other methods refuse.
    *
    * @param closure - Called first; computes the gradients and returns the loss, or a promise of it.
    * @returns What closure returned.
-   * @throws TornStepError when a worker ended while it wrote weights: it names them; everything else
-   * was applied. Otherwise as `step`.
+   * @throws TornStepError when a worker ended while it wrote weights: it names them; everything
+   * else was applied. Otherwise as `step`.
    */
   async stepAsync(closure?: () => number | Promise<number>): Promise<number | undefined> {
     const where = this.#begin('stepAsync', closure);
@@ -144,8 +144,8 @@ export abstract class Optimizer<O = object> {
   /**
    * Adds a group, also in the middle of a run; its parameters start without state.
    *
-   * @throws TypeError or RangeError when an option is wrong, or a parameter is in a group already or
-   * shares memory with one.
+   * @throws TypeError or RangeError when an option is wrong, or a parameter is in a group already
+   * or shares memory with one.
    */
   addParamGroup(group: ParamGroupInput<O>): void {
     this.#members.checkEnd(this.#begin('addParamGroup'));
@@ -153,7 +153,8 @@ export abstract class Optimizer<O = object> {
   }
 
   /**
-   * Gives the memory back that the kernels hold for the state; the optimizer is unusable afterwards.
+   * Gives the memory back that the kernels hold for the state; the optimizer is unusable
+   * afterwards.
    */
   dispose(): void {
     if (this.#disposed) return;
@@ -165,27 +166,32 @@ export abstract class Optimizer<O = object> {
 
   /**
    * The whole state as plain data with PyTorch's keys, detached from the live state. A parameter
-   * without an update has no entry. Where every parameter has a name of its own, groups carry them as
-   * `param_names`, as PyTorch's do.
+   * without an update has no entry. Where every parameter has a name of its own, groups carry them
+   * as `param_names`, as PyTorch's do.
    */
   stateDict(): OptimizerStateDict {
     this.#members.check(this.#begin('stateDict'));
     return this.#state.save(tensorOf);
   }
 
-  /** The state dict with the live arrays themselves, for a file that is written without a copy. @internal */
+  /**
+   * The state dict with the live arrays themselves, for a file that is written without a copy.
+   *
+   * @internal
+   */
   liveStateDict(): OptimizerStateDict {
     this.#members.check(this.#begin('stateDict'));
     return this.#state.save(liveTensorOf);
   }
 
   /**
-   * Puts a saved state in place: step counts, moments, and the groups' options. Takes this library's
-   * state dicts and PyTorch's of the same optimizer, with 0-d tensors wherever a number stands.
+   * Puts a saved state in place: step counts, moments, and the groups' options. Takes this
+   * library's state dicts and PyTorch's of the same optimizer, with 0-d tensors wherever a number
+   * stands.
    *
-   * Where all parameters have names of their own on both sides, state goes by name; else by position,
-   * and a name that differs there is refused. Options of a saved group go to the live group in its
-   * place; keys that are not options are kept in the live group and saved again.
+   * Where all parameters have names of their own on both sides, state goes by name; else by
+   * position, and a name that differs there is refused. Options of a saved group go to the live
+   * group in its place; keys that are not options are kept in the live group and saved again.
    *
    * @throws TypeError or RangeError that names what does not fit; the optimizer is then as it was.
    */

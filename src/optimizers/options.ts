@@ -135,14 +135,19 @@ export class GroupOptions {
     return saved as Record<string, StateValue>;
   }
 
-  /** Keys of a live group that this library does not know, and its name; without what is not data. */
+  /**
+   * Keys of a live group that this library does not know, and its name; without what is not data.
+   */
   restOf(live: ParamGroup): string[] {
     const known = [...this.#names, ...Object.keys(this.#foreign), 'params', 'initialLr', '__proto__'];
     const noData = ['undefined', 'function', 'symbol'];
     return Object.keys(live).filter((key) => !known.includes(key) && !noData.includes(typeof (live as Values)[key]));
   }
 
-  /** Groups are live objects that anyone may write to, so their few options are looked at before use. */
+  /**
+   * Groups are live objects that anyone may write to, so their few options are looked at before
+   * use.
+   */
   checkLive(where: string, group: ParamGroup, index: number): void {
     try {
       this.#check('', group);

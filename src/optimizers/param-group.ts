@@ -14,8 +14,8 @@ export interface AnyOption {
 }
 
 /**
- * A parameter group as it is given: the parameters, and options `O` of the optimizer that differ from
- * those of the others. One empty group beside others is allowed.
+ * A parameter group as it is given: the parameters, and options `O` of the optimizer that differ
+ * from those of the others. One empty group beside others is allowed.
  */
 export type ParamGroupInput<O = object> = {
   /** The group's parameters. */
@@ -33,9 +33,9 @@ export type ParamGroupInput<O = object> = {
 export type Params<O = object> = Iterable<Parameter> | Iterable<ParamGroupInput<O>>;
 
 /**
- * A live parameter group: change an option here and the next step uses it. Its parameters are fixed;
- * `addParamGroup` adds others. Keys that a loaded state dict had beside the options are kept here and
- * saved again.
+ * A live parameter group: change an option here and the next step uses it. Its parameters are
+ * fixed; `addParamGroup` adds others. Keys that a loaded state dict had beside the options are kept
+ * here and saved again.
  */
 export type ParamGroup<O = object> = {
   /** The group's parameters. */
@@ -54,10 +54,10 @@ export type ParamGroup<O = object> = {
  */
 export interface CommonOptions {
   /**
-   * What a NaN or infinite gradient does. `"throw"` (default): a {@link NonFiniteGradientError} names
-   * the parameter, and nothing has changed; `"skip"`: the whole `step()` is left out (in
-   * `stepParameter` that parameter) and counted in `skippedSteps`; `"propagate"`: it reaches weights
-   * and state, as in PyTorch.
+   * What a NaN or infinite gradient does. `"throw"` (default): a {@link NonFiniteGradientError}
+   * names the parameter, and nothing has changed; `"skip"`: the whole `step()` is left out (in
+   * `stepParameter` that parameter) and counted in `skippedSteps`; `"propagate"`: it reaches
+   * weights and state, as in PyTorch.
    */
   nonFinite?: 'throw' | 'skip' | 'propagate';
   /**
@@ -68,8 +68,8 @@ export interface CommonOptions {
   /** Seed of the stochastic rounding, a non-negative integer; default 0. */
   seed?: number;
   /**
-   * The loops that do the arithmetic; default the TypeScript ones. Kernels differ in speed, never in
-   * the bits of the result.
+   * The loops that do the arithmetic; default the TypeScript ones. Kernels differ in speed, never
+   * in the bits of the result.
    */
   kernels?: Kernels;
 }

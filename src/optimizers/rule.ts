@@ -24,7 +24,9 @@ export interface Option {
   readonly saved: 'always' | 'newer' | 'never';
 }
 
-/** One state array of a parameter: a row of a rule's table, in the order of PyTorch's state dict. */
+/**
+ * One state array of a parameter: a row of a rule's table, in the order of PyTorch's state dict.
+ */
 export interface StateRow<G> {
   /** Its key in the state dict. */
   readonly key: string;
@@ -66,13 +68,18 @@ export interface Rule<O = object, L extends object = object, M = unknown> {
   /** In the order of PyTorch's state dict. */
   readonly options: { readonly [P in Exclude<keyof O, keyof CommonOptions>]-?: Option };
   /**
-   * Keys that PyTorch writes into groups and nothing here depends on (true, false or null), with what
-   * they are in a group that has none. Constructors do not take them.
+   * Keys that PyTorch writes into groups and nothing here depends on (true, false or null), with
+   * what they are in a group that has none. Constructors do not take them.
    */
   readonly foreign?: Readonly<Record<string, boolean | null>>;
-  /** Refuses options that do not go together. `construction` is false for a loaded or live group. */
+  /**
+   * Refuses options that do not go together. `construction` is false for a loaded or live group.
+   */
   checkGroup?(where: string, group: ParamGroup<O>, construction: boolean): void;
-  /** Refuses a saved group in which PyTorch would compute something else. `group`: what it is read as. */
+  /**
+   * Refuses a saved group in which PyTorch would compute something else. `group`: what it is read
+   * as.
+   */
   checkSaved?(where: string, group: ParamGroup<O>): void;
   readonly state: readonly StateRow<ParamGroup<O>>[];
   /** Whether a state without `step` is taken, as one of at least one update. */
@@ -92,11 +99,13 @@ export interface Rule<O = object, L extends object = object, M = unknown> {
   /** What is remembered from parameter to parameter of an optimizer. */
   memo?(): M;
   /**
-   * What comes before a pass other than the first, on the calling thread: the numbers that it needs,
-   * and the state that the sums so far change. O(rows + columns), allocates nothing.
+   * What comes before a pass other than the first, on the calling thread: the numbers that it
+   * needs, and the state that the sums so far change. O(rows + columns), allocates nothing.
    */
   before(slot: Slot<ParamGroup<O>>, pass: number, memo: M): void;
-  /** The sum of G² that the first pass found, over the whole parameter; NaN for a NaN among them. */
+  /**
+   * The sum of G² that the first pass found, over the whole parameter; NaN for a NaN among them.
+   */
   gradientSum(work: Work): number;
 }
 

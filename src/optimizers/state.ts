@@ -1,6 +1,6 @@
 /**
- * An optimizer's state as plain data and back, in PyTorch's nesting and with PyTorch's keys. A state
- * is read whole and checked before anything is put in place.
+ * An optimizer's state as plain data and back, in PyTorch's nesting and with PyTorch's keys. A
+ * state is read whole and checked before anything is put in place.
  */
 import { integer, isRecord, listOf, optionalText, record, show } from '../core/check.ts';
 import { dictOfKind } from '../core/dict-kind.ts';
@@ -40,7 +40,9 @@ export class StateKeeper {
     this.#stepper = stepper;
   }
 
-  /** The whole state, its arrays as `toTensor` has them. A parameter without an update has no entry. */
+  /**
+   * The whole state, its arrays as `toTensor` has them. A parameter without an update has no entry.
+   */
   save(toTensor: typeof tensorOf): OptimizerStateDict {
     const { groups, slots, named } = this.#members;
     const state: OptimizerStateDict['state'] = {};
@@ -70,8 +72,8 @@ export class StateKeeper {
 
   /**
    * Checks a state and makes room for it, which stays with the parameters; the function that it
-   * returns puts it in place, allocates nothing and cannot fail. With `adopt` the loaded arrays become
-   * the live ones, where ordinary arrays will do.
+   * returns puts it in place, allocates nothing and cannot fail. With `adopt` the loaded arrays
+   * become the live ones, where ordinary arrays will do.
    */
   prepare(where: string, stateDict: unknown, adopt: boolean): () => void {
     const adopts = adopt && this.#stepper.kernels === typescriptKernels;

@@ -1,7 +1,7 @@
 /**
  * The course of a step, the only one: gradients in, pass 0 of all, then all updates or none. `step`
- * runs the passes as they come, `stepAsync` lets an executor run them; what the groups hold has been
- * checked before.
+ * runs the passes as they come, `stepAsync` lets an executor run them; what the groups hold has
+ * been checked before.
  *
  * Whatever can fail (memory, checks, scratch) comes before the first write to weights or state.
  */
@@ -37,7 +37,9 @@ export class Stepper implements Course {
   readonly #engine: Engine;
   readonly #room: Room;
   readonly #memo: unknown;
-  /** Slots with a gradient in the step at hand, one for each of the works; kept to allocate nothing. */
+  /**
+   * Slots with a gradient in the step at hand, one for each of the works; kept to allocate nothing.
+   */
   readonly #active: Slot[] = [];
   /** State arrays that this step (or load) made, until it has begun to write. */
   readonly #made: { readonly slot: Slot; readonly key: string }[] = [];
@@ -92,7 +94,9 @@ export class Stepper implements Course {
     this.works.push(slot.work);
   }
 
-  /** Makes everything ready for the active parameters; nothing that was allocated stays if it fails. */
+  /**
+   * Makes everything ready for the active parameters; nothing that was allocated stays if it fails.
+   */
   begin(where: string): void {
     this.#where = where;
     this.pass = -1;
@@ -146,7 +150,10 @@ export class Stepper implements Course {
     slot.bound = use;
   }
 
-  /** A state array, allocated where there is none yet; until {@link Stepper.keep} it may be taken back. */
+  /**
+   * A state array, allocated where there is none yet; until {@link Stepper.keep} it may be taken
+   * back.
+   */
   arrayOf(slot: Slot, key: string, length: number): StateArray {
     let array = slot.arrays.get(key);
     if (array === undefined) {
@@ -195,8 +202,8 @@ export class Stepper implements Course {
   }
 
   /**
-   * After pass 0 of all: counts the step and tells whether it is to be done; throws where a gradient
-   * is to be refused.
+   * After pass 0 of all: counts the step and tells whether it is to be done; throws where a
+   * gradient is to be refused.
    */
   #accepts(): boolean {
     let skip = false;

@@ -6,7 +6,9 @@
 import { options as checkedOptions, number, show } from '../core/check.ts';
 import { type Parameter, parametersOf } from '../core/parameter.ts';
 
-/** Names that Trainer leaves out (transformers 5, `Trainer.get_decay_parameter_names`), lower-cased. */
+/**
+ * Names that Trainer leaves out (transformers 5, `Trainer.get_decay_parameter_names`), lower-cased.
+ */
 const NO_DECAY = /bias|layernorm|rmsnorm|(^|\.)norm($|\.)|_norm($|\.)/;
 
 /** Options of {@link weightDecayGroups}. */
@@ -30,8 +32,8 @@ export interface WeightDecayGroup {
  *
  * By default a parameter has no decay where its lower-cased name matches
  * `/bias|layernorm|rmsnorm|(^|\.)norm($|\.)|_norm($|\.)/`. Trainer also leaves out the weights of
- * `nn.LayerNorm` whatever their name, such as GPT-2's `ln_1`, which a name cannot tell: `noDecay` is
- * for those.
+ * `nn.LayerNorm` whatever their name, such as GPT-2's `ln_1`, which a name cannot tell: `noDecay`
+ * is for those.
  *
  * @param parameters - The parameters; each needs a name, unless `noDecay` is given.
  * @param options - See {@link WeightDecayGroupsOptions}.

@@ -167,7 +167,8 @@ class StreamingAverage {
  *
  * @example
  * ```ts
- * const scheduler = new GreedyLR(optimizer, { patience: 5, minLr: 1e-5, maxLr: 1e-2, smooth: true });
+ * const options = { patience: 5, minLr: 1e-5, maxLr: 1e-2, smooth: true };
+ * const scheduler = new GreedyLR(optimizer, options);
  * optimizer.step();
  * scheduler.step(loss);
  * ```

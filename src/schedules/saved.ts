@@ -1,4 +1,6 @@
-/** Reading the state dicts of schedulers: of the kind at hand, and numbers wherever they come from. */
+/**
+ * Reading the state dicts of schedulers: of the kind at hand, and numbers wherever they come from.
+ */
 import { integer, listOf } from '../core/check.ts';
 import { dictOfKind } from '../core/dict-kind.ts';
 import { scalar } from '../core/state-dict.ts';

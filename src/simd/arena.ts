@@ -1,6 +1,6 @@
 /**
- * Arrays inside one WebAssembly memory of fixed size: allocation, and the proof before each use that an array is a live one. The memory never
- * grows, as growing would detach every array in it.
+ * Arrays inside one WebAssembly memory of fixed size: allocation, and the proof before each use
+ * that an array is a live one. The memory never grows, as growing would detach every array in it.
  */
 import { integer, show } from '../core/check.ts';
 
@@ -29,9 +29,15 @@ export class Arena {
   /** The same blocks by their place, for views inside of them. */
   readonly #blocks: Block[] = [];
   readonly #freed = new WeakSet<FloatArray>();
-  /** Arrays (or views of them) found live since the last `free`: one look-up instead of a search per call. */
+  /**
+   * Arrays (or views of them) found live since the last `free`: one look-up instead of a search per
+   * call.
+   */
   #known = new WeakSet<FloatArray>();
-  /** The last two of them and their addresses: a loop works on few arrays, and comparisons cost less than a look-up (20 ns) and two getters (12 ns each). */
+  /**
+   * The last two of them and their addresses: a loop works on few arrays, and comparisons cost less
+   * than a look-up (20 ns) and two getters (12 ns each).
+   */
   #last: FloatArray | null = null;
   #lastAt = 0;
   #before: FloatArray | null = null;
@@ -48,7 +54,8 @@ export class Arena {
   allocate(dtype: 'float32' | 'float64', length: number): FloatArray {
     if (dtype !== 'float32' && dtype !== 'float64') {
       throw new TypeError(
-        `${this.#owner}().allocate: dtype must be "float32" or "float64", got ${show(dtype)}; keep 16-bit arrays in a Uint16Array, they are copied`,
+        `${this.#owner}().allocate: dtype must be "float32" or "float64", got ${show(dtype)}; keep 16-bit ` +
+          `arrays in a Uint16Array, they are copied`,
       );
     }
     integer(`${this.#owner}().allocate: length`, length);
@@ -78,8 +85,10 @@ export class Arena {
     }
     const pieces = left === largest ? '' : `, ${largest} in one piece`;
     return new RangeError(
-      `${this.#owner}().allocate: ${dtype} times ${length} needs ${size} bytes, but of the arena's ${this.#bytes} only ${left} are free${pieces}; ` +
-        `ask for more with ${this.#owner}({ arenaBytes: ${this.#bytes - largest + size} }) or more, free what is no longer used, or use an ordinary array`,
+      `${this.#owner}().allocate: ${dtype} times ${length} needs ${size} bytes, but of the arena's ` +
+        `${this.#bytes} only ${left} are free${pieces}; ` +
+        `ask for more with ${this.#owner}({ arenaBytes: ${this.#bytes - largest + size} }) or more, free what ` +
+        `is no longer used, or use an ordinary array`,
     );
   }
 
@@ -119,11 +128,15 @@ export class Arena {
       );
     }
     return new TypeError(
-      `${where}: array must be one that allocate of these same kernels returned, got ${show(array)}; an ordinary array needs no free`,
+      `${where}: array must be one that allocate of these same kernels returned, got ${show(array)}; an ` +
+        `ordinary array needs no free`,
     );
   }
 
-  /** Whether the array is in this memory. Throws when it is but was freed: something else may live there now. */
+  /**
+   * Whether the array is in this memory. Throws when it is but was freed: something else may live
+   * there now.
+   */
   holds(array: FloatArray): boolean {
     return this.address(array) >= 0;
   }
@@ -136,7 +149,8 @@ export class Arena {
     if (!this.#trusted && !this.#known.has(array)) {
       if (!this.#isLive(array)) {
         throw new Error(
-          `${this.#owner}: ${show(array)} was freed and is still in use; free an array after its last step, or make a new Parameter with a new array`,
+          `${this.#owner}: ${show(array)} was freed and is still in use; free an array after its last step, or ` +
+            `make a new Parameter with a new array`,
         );
       }
       this.#known.add(array);
@@ -173,7 +187,10 @@ export class Arena {
   }
 }
 
-/** Bytes taken by an array. One of length 0 takes a line too, so that every array has a place of its own. */
+/**
+ * Bytes taken by an array. One of length 0 takes a line too, so that every array has a place of its
+ * own.
+ */
 function sizeFor(dtype: 'float32' | 'float64', length: number): number {
   const bytes = length * (dtype === 'float32' ? 4 : 8);
   return Math.max(1, Math.ceil(bytes / ALIGN)) * ALIGN;

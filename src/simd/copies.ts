@@ -1,9 +1,11 @@
 /**
- * Copies, in a WebAssembly memory, of arrays that are elsewhere, kept from pass to pass of a step: a gradient is read in three passes, a weight in two.
+ * Copies, in a WebAssembly memory, of arrays that are elsewhere, kept from pass to pass of a step:
+ * a gradient is read in three passes, a weight in two.
  *
- * `keep` names an array that nobody writes to before `forget` but these loops. Its copy fills as the first pass goes through it from its start; what is
- * not there goes through a tile. A loop that writes weights works on their copy and puts it back, and drops the copies of all other arrays of the same
- * buffer, as they may overlap.
+ * `keep` names an array that nobody writes to before `forget` but these loops. Its copy fills as
+ * the first pass goes through it from its start; what is not there goes through a tile. A loop that
+ * writes weights works on their copy and puts it back, and drops the copies of all other arrays of
+ * the same buffer, as they may overlap.
  */
 type Floats = Float32Array | Float64Array;
 
@@ -35,7 +37,10 @@ export class Copies {
     this.#bytes = bytes;
   }
 
-  /** Makes room for a copy, forgetting all others where there is none. An array in this memory must not come here. */
+  /**
+   * Makes room for a copy, forgetting all others where there is none. An array in this memory must
+   * not come here.
+   */
   keep(array: Floats): void {
     const { byteLength } = array;
     if (byteLength < LEAST || byteLength > this.#bytes || this.of(array) !== NONE) return;

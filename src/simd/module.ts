@@ -1,6 +1,6 @@
 /**
- * The compiled loops of `assembly/`, put to work on a memory: private to one thread (`simd.ts`), or shared by several, each with an instance and
- * fixed places of its own (`parallel.ts`).
+ * The compiled loops of `assembly/`, put to work on a memory: private to one thread (`simd.ts`), or
+ * shared by several, each with an instance and fixed places of its own (`parallel.ts`).
  */
 
 import type { Engine } from '../engine/engine.ts';
@@ -15,7 +15,10 @@ export interface WasmMemory {
   readonly buffer: ArrayBuffer;
 }
 
-/** The part of the WebAssembly JavaScript API that is used; its types are in the DOM library, which Node's programs do not have. */
+/**
+ * The part of the WebAssembly JavaScript API that is used; its types are in the DOM library, which
+ * Node's programs do not have.
+ */
 interface WebAssemblyApi {
   readonly Memory: new (descriptor: { initial: number; maximum: number; shared: boolean }) => WasmMemory;
   readonly Module: new (bytes: Uint8Array) => object;
@@ -59,14 +62,18 @@ export function compileSimd(where: string, shared: boolean, repair: string): voi
     compiled[kind] = new api.Module(bytes);
   } catch (cause) {
     throw new Error(
-      `${where}: this runtime refuses to compile WebAssembly (${cause instanceof Error ? cause.message : String(cause)}); ` +
+      `${where}: this runtime refuses to compile WebAssembly ` +
+        `(${cause instanceof Error ? cause.message : String(cause)}); ` +
         `in a page, allow it in the Content-Security-Policy with script-src 'wasm-unsafe-eval', or ${repair}`,
       { cause },
     );
   }
 }
 
-/** Makes the module import a shared memory: the flags of its limits, one byte. A test compares with the compiler's own. */
+/**
+ * Makes the module import a shared memory: the flags of its limits, one byte. A test compares with
+ * the compiler's own.
+ */
 export function importShared(bytes: Uint8Array): void {
   const name = [...'memory'].map((character) => character.charCodeAt(0));
   const at = bytes.findIndex((_, i) => name.every((code, k) => bytes[i + k] === code));
@@ -84,13 +91,17 @@ export function makeMemory(where: string, pages: number, shared: boolean): WasmM
     return new (webAssembly()!.Memory)({ initial: pages, maximum: pages, shared });
   } catch (cause) {
     throw new RangeError(
-      `${where}: the system gives no memory of ${pages * PAGE} bytes; ask for less with arenaBytes, arrays elsewhere are worked on too`,
+      `${where}: the system gives no memory of ${pages * PAGE} bytes; ask for less with arenaBytes, arrays ` +
+        `elsewhere are worked on too`,
       { cause },
     );
   }
 }
 
-/** The loops on a memory, with their fixed places from `base`; where `copies` are kept, none unless said. {@link compileSimd} comes first. */
+/**
+ * The loops on a memory, with their fixed places from `base`; where `copies` are kept, none unless
+ * said. {@link compileSimd} comes first.
+ */
 export function simdEngine(
   memory: WasmMemory,
   arena: Arena,

@@ -1,9 +1,10 @@
 /**
- * The loops of `loops/matrix.ts` by way of WebAssembly: addresses for arrays inside the module's memory, tiles (small copies) for all
- * others. The arithmetic is in `assembly/index.ts`.
+ * The loops of `loops/matrix.ts` by way of WebAssembly: addresses for arrays inside the module's
+ * memory, tiles (small copies) for all others. The arithmetic is in `assembly/`.
  *
- * A matrix goes through in chunks of rows and spans of columns, so that every copy has a place of fixed size; neither changes the order of a
- * sum: a row's two lanes are carried from span to span, columns are added from the top row down.
+ * A matrix goes through in chunks of rows and spans of columns, so that every copy has a place of
+ * fixed size; neither changes the order of a sum: a row's two lanes are carried from span to span,
+ * columns are added from the top row down.
  */
 
 import type * as adam from '../loops/adam.ts';
@@ -13,11 +14,28 @@ import type * as vector from '../loops/vector.ts';
 import type { CheckLoop } from '../optimizers/elementwise.ts';
 import type { Arena } from './arena.ts';
 import { type Copies, type Copy, NONE } from './copies.ts';
+import {
+  CHUNK,
+  COLUMNS_AT,
+  FETCH,
+  LANES_AT,
+  PLACE_AT,
+  ROWS_AT,
+  SCRATCH_AT,
+  SPAN,
+  TILE,
+  TILE_ROOM,
+  TILES_AT,
+  ZEROS_AT,
+} from './places.ts';
 
-/** The loops of the rules that are here, by their names; float64 arrays go where they say Float32Array. */
+/**
+ * The loops of the rules that are here, by their names; float64 arrays go where they say
+ * Float32Array.
+ */
 export type SimdLoops = typeof sums & typeof matrix & typeof vector & typeof adam & { readonly check: CheckLoop };
 
-/** What `assembly/index.ts` exports, for one array type; its arguments are said there. */
+/** What `assembly/` exports, for one array type; its arguments are said there. */
 export interface WasmLoops {
   readonly reduce: (...args: number[]) => void;
   readonly measure: (...args: number[]) => number;
@@ -30,33 +48,6 @@ export interface WasmLoops {
   /** Not for float64, where a square can be infinite. */
   readonly nonFinite: ((...args: number[]) => number) | undefined;
 }
-
-/** Columns of a span, at most. */
-const SPAN = 8192;
-/** Rows of a chunk, at most; a multiple of 4. */
-const CHUNK = 1024;
-/**
- * Bytes of a tile, unless four rows have more: still in the cache when worked on. 16 KiB made a copied Adafactor step of 2048² 6 % slower, 64 and 128 KiB no faster
- * (Node 20.20); on another processor 16 and 64 KiB gave the same, 8 KiB took 6 % longer at 1024². Tiles that do not lie a multiple of 4 KiB apart: no faster.
- */
-const TILE = 32768;
-
-/** The fixed places of one instance, by their byte distance from its base; 0 is none of them. */
-export const PLACE_AT: number = 512;
-const ZEROS_AT = 1024;
-const COLUMNS_AT = ZEROS_AT + 8 * SPAN;
-const ROWS_AT = COLUMNS_AT + 8 * SPAN;
-const LANES_AT = ROWS_AT + 8 * (CHUNK + 4);
-const SCRATCH_AT = LANES_AT + 16 * (CHUNK + 4);
-export const TILES_AT: number = SCRATCH_AT + 128;
-/** Four rows of a span of doubles. */
-const TILE_ROOM = 4 * 8 * SPAN;
-/** Bytes of all these places, with tiles for p, g, m, v and the largest v: the arena comes after them. */
-export const RESERVED: number = Math.ceil((TILES_AT + 5 * TILE_ROOM) / 65536) * 65536;
-
-/** Bytes from which on an array is not in the caches when its turn comes, and what a memory must have after its last array to be touched ahead of. */
-const FETCH = 2 ** 20;
-export const BEYOND: number = 4096 + 64;
 
 /** Float64 arrays go where the types say Float32Array: all loops have one shape. */
 type Floats = Float32Array;
@@ -91,7 +82,8 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
   const { nonFinite } = wasm;
 
   /**
-   * Address of `length` elements from `at`: in the array at `address`, or in its copy, which is added to where the caller `fills` it, or in the tile `which`.
+   * Address of `length` elements from `at`: in the array at `address`, or in its copy, which is
+   * added to where the caller `fills` it, or in the tile `which`.
    */
   function enter(
     which: number,
@@ -190,7 +182,10 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
     doubles[rowsAt + rows] = doubles[rowsAt + rows + 1] = doubles[rowsAt + rows + 2] = 0;
   }
 
-  /** Row sums of a chunk and column sums of a span, out of their places. A view is kept, as the next matrix often has the same shape. */
+  /**
+   * Row sums of a chunk and column sums of a span, out of their places. A view is kept, as the next
+   * matrix often has the same shape.
+   */
   let rowView = doubles.subarray(rowsAt, rowsAt);
   let columnView = rowView;
   function leaveRowSums(array: Float64Array, at: number, length: number): void {

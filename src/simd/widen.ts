@@ -1,11 +1,12 @@
 /**
- * Widening and narrowing of 16-bit arrays in WebAssembly. The 16-bit numbers always come through a tile, as no such array can be allocated; the
- * float32 numbers are a strip in the module's memory, else the TypeScript loops do it. Stochastic rounding is left to those: it is its random bits
- * that take the time.
+ * Widening and narrowing of 16-bit arrays in WebAssembly. The 16-bit numbers always come through a
+ * tile, as no such array can be allocated; the float32 numbers are a strip in the module's memory,
+ * else the TypeScript loops do it. Stochastic rounding is left to those: it is its random bits that
+ * take the time.
  */
 
 import { type LoopsSixteen, sixteen } from '../core/sixteen-bits.ts';
-import { PLACE_AT, TILES_AT } from './wasm-loops.ts';
+import { PLACE_AT, TILES_AT } from './places.ts';
 
 /** `place`: four bytes of this instance's own. */
 type Convert = (from: number, to: number, length: number, place: number) => void;

@@ -8,9 +8,10 @@ import * as matrix16 from '../loops/generated/matrix16.ts';
 import { sumSquares as sumSquares16 } from '../loops/generated/sums16.ts';
 
 /**
- * `length` bfloat16 numbers from `at` as float32 bits. `pairs` is a view of the same memory in 32-bit words, or null where it is not aligned: two
- * numbers per load take 0.63 ns each in V8 (Node 20.20), four single ones per round 0.94, one per round 1.39.
- *  */
+ * `length` bfloat16 numbers from `at` as float32 bits. `pairs` is a view of the same memory in
+ * 32-bit words, or null where it is not aligned: two numbers per load take 0.63 ns each in V8 (Node
+ * 20.20), four single ones per round 0.94, one per round 1.39.
+ */
 export function widenBfloat16(
   bits: Uint16Array,
   pairs: Uint32Array | null,
@@ -50,7 +51,9 @@ export function widenBfloat16(
   for (; k < length; k++) out[k] = bits[at + k]! << 16;
 }
 
-/** float32 bits of every float16: one load (1.2 ns) against 2.2 to 2.9 ns for the arithmetic in V8. */
+/**
+ * float32 bits of every float16: one load (1.2 ns) against 2.2 to 2.9 ns for the arithmetic in V8.
+ */
 function tableOfFloat16(): Uint32Array {
   return Uint32Array.from({ length: 65536 }, (_, half) => float32BitsOfFloat16(half));
 }
@@ -81,15 +84,18 @@ export function widenFloat16(
 }
 
 /**
- * A view of 16-bit numbers in 32-bit words, for the widening loops; null where the memory is not aligned to it, or on a big-endian
- * machine, where the halves would be the other way round.
+ * A view of 16-bit numbers in 32-bit words, for the widening loops; null where the memory is not
+ * aligned to it, or on a big-endian machine, where the halves would be the other way round.
  */
 export function pairsOf(bits: Uint16Array): Uint32Array | null {
   if (bits.byteOffset % 4 !== 0 || !littleEndian) return null;
   return new Uint32Array(bits.buffer, bits.byteOffset, bits.length >> 1);
 }
 
-/** Rounds `length` float32 numbers, given by their bits, into `bits` from `at`. Four at once: 1.5 ns each in V8, else 2.2. */
+/**
+ * Rounds `length` float32 numbers, given by their bits, into `bits` from `at`. Four at once: 1.5 ns
+ * each in V8, else 2.2.
+ */
 export function narrowBfloat16(words: Uint32Array, length: number, bits: Uint16Array, at: number): void {
   let k = 0;
   for (; k + 3 < length; k += 4) {
@@ -114,7 +120,10 @@ export function narrowBfloat16(words: Uint32Array, length: number, bits: Uint16A
   for (; k < length; k++) bits[at + k] = bfloat16Bits(words[k]!);
 }
 
-/** Rounds `length` float32 numbers, given by their bits, into `bits` from `at`; two normal ones at once. */
+/**
+ * Rounds `length` float32 numbers, given by their bits, into `bits` from `at`; two normal ones at
+ * once.
+ */
 export function narrowFloat16(words: Uint32Array, length: number, bits: Uint16Array, at: number): void {
   let k = 0;
   for (; k + 1 < length; k += 2) {

@@ -2,8 +2,8 @@
  * bfloat16 and float16 (IEEE 754 binary16) as bit patterns in Uint16Arrays: conversions of whole
  * arrays.
  *
- * A program that calls one of these trains 16-bit weights by faster loops from then on, with the same
- * bits; one that makes its bit patterns by itself does not carry them.
+ * A program that calls one of these trains 16-bit weights by faster loops from then on, with the
+ * same bits; one that makes its bit patterns by itself does not carry them.
  *
  * @module
  */
@@ -17,8 +17,9 @@ const float = new Float32Array(1);
 const word = new Uint32Array(float.buffer);
 
 /**
- * The float32 that rounds on as the double itself would: nearest, but to odd when inexact, so that rounding to 16 bits
- * afterwards is a single rounding (Boldo & Melquiond 2008, "Emulation of FMA and correctly rounded sums").
+ * The float32 that rounds on as the double itself would: nearest, but to odd when inexact, so that
+ * rounding to 16 bits afterwards is a single rounding (Boldo & Melquiond 2008, "Emulation of FMA
+ * and correctly rounded sums").
  */
 function roundToOdd(value: number): number {
   float[0] = value;
@@ -48,7 +49,8 @@ function narrowAll(label: string, values: ArrayLike<number>, toBits: (bits: numb
   const source = checkedValues(label, values);
   useFastSixteen();
   const result = new Uint16Array(source.length);
-  // The bits of a Float32Array are read as they are: JavaScript may change a NaN's payload on its way through a number.
+  // The bits of a Float32Array are read as they are: JavaScript may change a NaN's payload on its
+  // way through a number.
   const { buffer, byteOffset } = source as Float32Array;
   const words = tagOf(source) === 'Float32Array' ? new Uint32Array(buffer, byteOffset, source.length) : null;
   for (let i = 0; i < result.length; i++) {
@@ -62,7 +64,8 @@ function narrowAll(label: string, values: ArrayLike<number>, toBits: (bits: numb
 }
 
 /**
- * bfloat16 bits of numbers, rounded once to nearest, ties to even. Too large becomes infinity; NaN stays NaN.
+ * bfloat16 bits of numbers, rounded once to nearest, ties to even. Too large becomes infinity; NaN
+ * stays NaN.
  *
  * @param values - Numbers in any array; those of a Float32Array keep their NaN payloads.
  * @throws TypeError when values is not an array of numbers.
@@ -85,8 +88,8 @@ export function fromBfloat16(bits: Uint16Array): Float32Array {
 }
 
 /**
- * float16 (IEEE 754 binary16) bits of numbers, rounded once to nearest, ties to even, subnormals included. From 65520 on the
- * result is infinity; NaN stays NaN.
+ * float16 (IEEE 754 binary16) bits of numbers, rounded once to nearest, ties to even, subnormals
+ * included. From 65520 on the result is infinity; NaN stays NaN.
  *
  * @param values - Numbers in any array; those of a Float32Array keep their NaN payloads.
  * @throws TypeError when values is not an array of numbers.

@@ -106,7 +106,8 @@ export class Crew {
       };
       const member: Member = { worker, ready: false, dead: false, lose, plans: new Set() };
       this.#members[place] = member;
-      const late = `no answer within ${patience / 1000} s; does createWorker start a module that calls runParallelWorker?`;
+      const late =
+        `no answer within ${patience / 1000} s; does createWorker start a module that calls ` + `runParallelWorker?`;
       const timer = setTimeout(() => lose(late), patience);
       const hear = (answer: unknown): void => {
         clearTimeout(timer);
@@ -133,7 +134,9 @@ export class Crew {
     });
   }
 
-  /** Hires anew for workers that ended, though not for ever: something may end every one of them. */
+  /**
+   * Hires anew for workers that ended, though not for ever: something may end every one of them.
+   */
   replaceDead(): void {
     for (const [place, member] of this.#members.entries()) {
       if (member?.dead !== true || this.#closed || this.#replacements >= 3 * this.#members.length) continue;

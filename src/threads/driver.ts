@@ -1,7 +1,7 @@
 /**
  * The calling thread's side of `parallelKernels`: the plans that the workers were told of, and the
- * passes of a step, of which this thread does its share. It knows no rule. It never waits for a worker
- * to begin: whatever nobody has claimed it does itself.
+ * passes of a step, of which this thread does its share. It knows no rule. It never waits for a
+ * worker to begin: whatever nobody has claimed it does itself.
  */
 import type { Course, Executor } from '../engine/engine.ts';
 import { foldColumns, foldsColumns, runPass } from '../engine/pass.ts';
@@ -63,8 +63,8 @@ const LEAST = 2 ** 17;
 /** Looks at a worker's item, about a millisecond, before the event loop may run. */
 const LOOKS = 50_000;
 /**
- * A worker that has had an item for so many milliseconds is taken for dead: some runtimes do not tell
- * when one ends. Where the clock stands (fake timers), so many turns of the event loop do.
+ * A worker that has had an item for so many milliseconds is taken for dead: some runtimes do not
+ * tell when one ends. Where the clock stands (fake timers), so many turns of the event loop do.
  */
 const STUCK = 4_000;
 const STUCK_TURNS = 250_000;
@@ -77,7 +77,9 @@ interface Turns {
   };
 }
 
-/** One turn of the event loop. Not by a timer: that would wait for milliseconds, and can be feigned. */
+/**
+ * One turn of the event loop. Not by a timer: that would wait for milliseconds, and can be feigned.
+ */
 function turn(): Promise<void> {
   const { MessageChannel } = globalThis as unknown as Turns;
   return new Promise((resolve) => {

@@ -12,7 +12,9 @@ import { type Plan, pack, packArrays, type WireArrays, type WireWork } from './p
 /** A plan and what the workers know of it. */
 export interface KnownPlan extends Plan {
   readonly id: number;
-  /** First item of each work, and one past the last; of works that share an item, that of the first. */
+  /**
+   * First item of each work, and one past the last; of works that share an item, that of the first.
+   */
   readonly firstItem: readonly number[];
   /** One past the last work of the batch that each work is in. */
   readonly batchEnd: readonly number[];
@@ -32,7 +34,10 @@ export interface Torn {
 
 /** Elements of an item, unless one block has more. */
 const ITEM = 32768;
-/** Elements of a batch, unless one work has more: 8 MiB of gradient are still in the caches when read again. */
+/**
+ * Elements of a batch, unless one work has more: 8 MiB of gradient are still in the caches when
+ * read again.
+ */
 const BATCH = 2 ** 21;
 const none = new Float32Array(0);
 
@@ -48,7 +53,10 @@ export function columnsOf(passes: readonly Pass[], work: Work): number {
   return passes.some((pass) => foldsColumns(pass, work)) ? work.cut.blocks * work.cut.cols : 0;
 }
 
-/** A plan over these works, with items of about {@link ITEM} elements that do not reach over a batch. */
+/**
+ * A plan over these works, with items of about {@link ITEM} elements that do not reach over a
+ * batch.
+ */
 export function newPlan(
   id: number,
   { works }: Course,

@@ -14,7 +14,9 @@ import type { Pass } from '../engine/pass.ts';
 import type { Strip } from '../engine/strip.ts';
 import type { Work } from '../engine/work.ts';
 
-/** Places in the shared words: the step, the pass's serial number, the pass, the next item, the end. */
+/**
+ * Places in the shared words: the step, the pass's serial number, the pass, the next item, the end.
+ */
 export const STEP = 0;
 export const SERIAL = 1;
 export const PASS = 2;
@@ -38,7 +40,10 @@ export function holder(state: number): number {
   return state & 63;
 }
 
-/** How the works of one optimizer are cut. A unit is a block of a work, an item a few units in a row. */
+/**
+ * How the works of one optimizer are cut. A unit is a block of a work, an item a few units in a
+ * row.
+ */
 export interface Cuts {
   /** Name of the rule. */
   readonly rule: string;
@@ -90,7 +95,10 @@ export function finish({ states }: Cuts, serial: number, item: number): void {
 
 // ---------------------------------------------------------------- what is posted
 
-/** An array on its way: itself, or its place in the WebAssembly memory, whose buffer would arrive as another object. */
+/**
+ * An array on its way: itself, or its place in the WebAssembly memory, whose buffer would arrive as
+ * another object.
+ */
 export type Wire = NumericArray | { readonly doubles: boolean; readonly at: number; readonly length: number };
 
 /** The arrays of a work that may be others in the next step. */
@@ -152,8 +160,8 @@ export interface StepMessage {
 export type Message = StartMessage | PlanMessage | WorksMessage | ArraysMessage | StepMessage;
 
 /**
- * Works a message at most. Cloning looks each SharedArrayBuffer up among all those of its message, so
- * one message for 10,000 works took a second.
+ * Works a message at most. Cloning looks each SharedArrayBuffer up among all those of its message,
+ * so one message for 10,000 works took a second.
  */
 export const PIECE = 64;
 

@@ -1,10 +1,15 @@
-/** Small arrays that all threads reach, several in one SharedArrayBuffer: each costs a message to name. */
+/**
+ * Small arrays that all threads reach, several in one SharedArrayBuffer: each costs a message to
+ * name.
+ */
 
 /** Doubles of a slab, and of a cache line: two threads' sums do not share one. */
 const SLAB = 32768;
 const LINE = 8;
 
-/** Hands out zeroed doubles; their memory is free when nobody holds an array of the slab any more. */
+/**
+ * Hands out zeroed doubles; their memory is free when nobody holds an array of the slab any more.
+ */
 export class SharedScratch {
   #slab: SharedArrayBuffer | undefined;
   #used = 0;

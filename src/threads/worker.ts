@@ -9,7 +9,7 @@ import { Room, Strip } from '../engine/strip.ts';
 import * as optimizers from '../optimizers/list.ts';
 import { Arena } from '../simd/arena.ts';
 import { compileSimd, simdEngine } from '../simd/module.ts';
-import { RESERVED } from '../simd/wasm-loops.ts';
+import { RESERVED } from '../simd/places.ts';
 import { useFastSixteen } from '../sixteen/fast.ts';
 import {
   claim,
@@ -28,7 +28,10 @@ import {
 
 /** Longest sleep between two passes, in milliseconds: a missed wake-up costs no more. */
 const NAP = 100;
-/** How often to look before that: what lies between two passes of one matrix is shorter than a wake-up. */
+/**
+ * How often to look before that: what lies between two passes of one matrix is shorter than a
+ * wake-up.
+ */
 const LOOKS = 5000;
 
 /** What a rule's items are done with. */

@@ -1,4 +1,7 @@
-/** A run of 300 MB, kept in the origin's private file system and in IndexedDB piece by piece (large-run.test.ts). */
+/**
+ * A run of 300 MB, kept in the origin's private file system and in IndexedDB piece by piece
+ * (large-run.test.ts).
+ */
 import { AdamW, Parameter } from 'tensorless';
 import { type ByteSource, blobSource, readTrainingState, writeTrainingState } from 'tensorless/checkpoint';
 

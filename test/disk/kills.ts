@@ -1,6 +1,7 @@
 /**
- * `npm run test:kills [-- COUNT]`: a process that saves checkpoints is killed at random moments, 200 times. After every
- * kill the newest checkpoint must be whole, and not older than the last one that was reported as saved.
+ * `npm run test:kills [-- COUNT]`: a process that saves checkpoints is killed at random moments,
+ * 200 times. After every kill the newest checkpoint must be whole, and not older than the last one
+ * that was reported as saved.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -46,7 +47,8 @@ for (let kill = 1; kill <= kills; kill++) {
 await new CheckpointManager(folder).save(saved + 1000, { extra: 1 });
 const left = temporary();
 console.log(
-  `${kills} kills in ${((performance.now() - begun) / 1000).toFixed(0)} s: ${saved} checkpoints, none lost; at most ${abandoned} temporary files at a time, ${left} after the next save`,
+  `${kills} kills in ${((performance.now() - begun) / 1000).toFixed(0)} s: ${saved} checkpoints, none lost; at ` +
+    `most ${abandoned} temporary files at a time, ${left} after the next save`,
 );
 rmSync(folder, { recursive: true });
 process.exit(left === 0 && abandoned <= 1 ? 0 : 1);

@@ -1,6 +1,7 @@
 /**
- * `npm run test:large [-- FOLDER]`: a run over 4 GiB, with an array over 2 GiB, saved and loaded, within the bounds of
- * memory that docs/checkpoints.md states. Says when it is skipped for want of disk or memory.
+ * `npm run test:large [-- FOLDER]`: a run over 4 GiB, with an array over 2 GiB, saved and loaded,
+ * within the bounds of memory that docs/checkpoints.md states. Says when it is skipped for want of
+ * disk or memory.
  */
 import { mkdtempSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { freemem, tmpdir } from 'node:os';
@@ -27,7 +28,8 @@ const room = disk.bavail * disk.bsize;
 if (room < payload + GIB || freemem() < 1.3 * payload) {
   const have = `${(room / GIB).toFixed(1)} GiB of disk and ${(freemem() / GIB).toFixed(1)} GiB of memory`;
   console.log(
-    `test:large: skipped, ${base} has ${have}; it needs ${(payload / GIB + 1).toFixed(1)} and ${((1.3 * payload) / GIB).toFixed(1)}`,
+    `test:large: skipped, ${base} has ${have}; it needs ${(payload / GIB + 1).toFixed(1)} and ` +
+      `${((1.3 * payload) / GIB).toFixed(1)}`,
   );
   process.exit(0);
 }
@@ -62,7 +64,8 @@ try {
   await saveTrainingState(path, { parameters, optimizer, extra: { epoch: 1 } }, { snapshot: false });
   const { size } = statSync(path);
   console.log(
-    `saved ${(size / GIB).toFixed(2)} GiB in ${seconds(begun)}, ${((peak() - before) / MIB).toFixed(0)} MiB beside the run`,
+    `saved ${(size / GIB).toFixed(2)} GiB in ${seconds(begun)}, ${((peak() - before) / MIB).toFixed(0)} MiB ` +
+      `beside the run`,
   );
   if (size < 4 * GIB) throw new Error('the file is too small for this test');
   if (peak() - before > 256 * MIB) throw new Error('more than 256 MiB beside the run');

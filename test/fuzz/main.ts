@@ -1,6 +1,7 @@
 /**
- * `npm run test:fuzz [-- --files N] [-- --seed S] [-- --only I]`: hostile files by the hundred thousand. Every failure must be a CheckpointError that
- * says what and where, within 100 ms, without allocating much more than the file's size, and without polluting a prototype.
+ * `npm run test:fuzz [-- --files N] [-- --seed S] [-- --only I]`: hostile files by the hundred
+ * thousand. Every failure must be a CheckpointError that says what and where, within 100 ms,
+ * without allocating much more than the file's size, and without polluting a prototype.
  */
 import { parseArgs } from 'node:util';
 import { judge, SLOWEST, trial } from './mutate.ts';
@@ -36,7 +37,8 @@ for (let index = 0; index < files && problems.length < 20; index++) {
   if (problem !== undefined) problems.push(`--seed ${seed} --only ${index}: ${problem}`);
   if ((index + 1) % 20000 === 0)
     console.log(
-      `  ${index + 1} files, ${refused} refused, slowest ${slowest.toFixed(1)} ms, ${((performance.now() - begun) / 1000).toFixed(0)} s`,
+      `  ${index + 1} files, ${refused} refused, slowest ${slowest.toFixed(1)} ms, ` +
+        `${((performance.now() - begun) / 1000).toFixed(0)} s`,
     );
 }
 for (const problem of problems) console.log(problem);

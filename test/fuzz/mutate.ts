@@ -121,7 +121,10 @@ const MOST_TIMES = 40;
 const MOST_CONSTANT = 1 << 22;
 const SLOWEST = 100;
 
-/** What is wrong with how a file was handled; undefined when all is well. `slow` collects times over the limit, to be looked at again. */
+/**
+ * What is wrong with how a file was handled; undefined when all is well. `slow` collects times over
+ * the limit, to be looked at again.
+ */
 export function judge({ bytes, decode }: Trial): { problem?: string; milliseconds: number; refused: boolean } {
   const before = process.memoryUsage().arrayBuffers;
   const begun = performance.now();

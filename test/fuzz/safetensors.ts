@@ -1,12 +1,14 @@
-/** Hostile safetensors files and training states: mutations that know what stands in them, so that they reach far in. */
+/**
+ * Hostile safetensors files and training states: mutations that know what stands in them, so that
+ * they reach far in.
+ */
 import { decodeSafetensors, encodeSafetensors } from 'tensorless/safetensors';
 
 type Random = (below: number) => number;
 
 const NAMES =
-  'BOOL F4 F6_E2M3 F6_E3M2 U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 I16 U16 F16 BF16 I32 U32 F32 C64 F64 I64 U64 F32\\u0000 f32'.split(
-    ' ',
-  );
+  'BOOL F4 F6_E2M3 F6_E3M2 U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 I16 U16 F16 BF16 I32 U32 F32 C64 F64 I64 U64 ' +
+  'F32\\u0000 f32'.split(' ');
 
 /** What may stand in a value's place. */
 function wrong(random: Random): string {

@@ -1,4 +1,7 @@
-/** Hostile `.pt` files: damaged real ones, made-up pickles in every form that is read, archives that say things twice. */
+/**
+ * Hostile `.pt` files: damaged real ones, made-up pickles in every form that is read, archives that
+ * say things twice.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { encodeTorch } from 'tensorless/torch';
@@ -206,7 +209,10 @@ function misplace(source: Uint8Array, random: Random): Uint8Array {
   return bytes;
 }
 
-/** A whole archive again, around a damaged or made-up pickle, or with tricky entries: checksums are right, so the inner layers are reached. */
+/**
+ * A whole archive again, around a damaged or made-up pickle, or with tricky entries: checksums are
+ * right, so the inner layers are reached.
+ */
 function rezip(source: Uint8Array, random: Random): Uint8Array {
   const entries = [...readZip(source, true)].map(([name, { bytes }]): [string, Uint8Array] => [name, bytes]);
   const at = entries.findIndex(([name]) => name.endsWith('/data.pkl'));

@@ -1,6 +1,7 @@
 /**
- * What a user writes, compiled against the built package with the least TypeScript that is promised and every declaration
- * file looked at (`npm run check:least`). `tensorless/tfjs` is left out: its types need TensorFlow.js's, which do not compile so strictly.
+ * What a user writes, compiled against the built package with the least TypeScript that is promised
+ * and every declaration file looked at (`npm run check:least`). `tensorless/tfjs` is left out: its
+ * types need TensorFlow.js's, which do not compile so strictly.
  */
 import {
   Adafactor,

@@ -1,4 +1,7 @@
-/** What every runtime with files is asked to do with them: states of any kind, links, permissions, folders. */
+/**
+ * What every runtime with files is asked to do with them: states of any kind, links, permissions,
+ * folders.
+ */
 import { chmodSync, lstatSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * `npm run test:runtimes`: installs the packed tarball for every runtime that this machine has, runs one program there, and compares the bits; every
- * runtime also goes on from the states that the one before it has saved.
+ * `npm run test:runtimes`: installs the packed tarball for every runtime that this machine has,
+ * runs one program there, and compares the bits; every runtime also goes on from the states that
+ * the one before it has saved.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -339,7 +340,8 @@ for (const runtime of runtimes) {
     } else {
       failed++;
       console.log(
-        `- ${runtime.name}: DIFFERENT bits\n    fresh: ${fresh.join('; ') || 'none'}\n    resumed: ${resumed.join('; ') || 'none'}\n    ${extras.map((what) => `${what}: ${report[what]}`).join('\n    ')}`,
+        `- ${runtime.name}: DIFFERENT bits\n    fresh: ${fresh.join('; ') || 'none'}\n    resumed: ` +
+          `${resumed.join('; ') || 'none'}\n    ${extras.map((what) => `${what}: ${report[what]}`).join('\n    ')}`,
       );
     }
   } catch (error) {

@@ -1,6 +1,7 @@
 /**
- * What every runtime is asked to do: train with every optimizer, number format and schedule, save half-way, go on from a save (its own or another
- * runtime's), and tell the bits. Uses nothing but the package and the language.
+ * What every runtime is asked to do: train with every optimizer, number format and schedule, save
+ * half-way, go on from a save (its own or another runtime's), and tell the bits. Uses nothing but
+ * the package and the language.
  */
 import {
   Adafactor,
@@ -33,7 +34,10 @@ export interface Report {
   /** Final bits by the name of their run. */
   readonly bits: Record<string, string>;
   readonly saves: Saves;
-  /** What SIMD gave in the same runs, Float16Arrays in those of float16, and three threads in runs of their own. */
+  /**
+   * What SIMD gave in the same runs, Float16Arrays in those of float16, and three threads in runs
+   * of their own.
+   */
   readonly simd: Outcome;
   readonly float16Array: Outcome;
   readonly threads: Outcome;

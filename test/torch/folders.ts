@@ -1,7 +1,7 @@
 /**
- * Checkpoint folders of a real Trainer (`npm run test:torch`): its run goes on here and its losses are those of the
- * uninterrupted run when it takes over again, from one file and from shards, with its own trainer_state.json and with
- * the library's.
+ * Checkpoint folders of a real Trainer (`npm run test:torch`): its run goes on here and its losses
+ * are those of the uninterrupted run when it takes over again, from one file and from shards, with
+ * its own trainer_state.json and with the library's.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -79,7 +79,8 @@ for (const optim of ['adafactor', 'adamw_torch']) {
     const right = resumed.length === 4 && worst <= 1e-4;
     if (!right) failed++;
     console.log(
-      `  ${right ? 'ok' : 'FAILED'}  ${optim}, ${name}: ${resumed.length} losses, largest difference ${worst.toExponential(1)}`,
+      `  ${right ? 'ok' : 'FAILED'}  ${optim}, ${name}: ${resumed.length} losses, largest difference ` +
+        `${worst.toExponential(1)}`,
     );
   }
   const weights = build(optim).parameters;

@@ -1,4 +1,7 @@
-/** Every form of `.pt`, both ways: PyTorch's files are read and written again, and PyTorch judges them. */
+/**
+ * Every form of `.pt`, both ways: PyTorch's files are read and written again, and PyTorch judges
+ * them.
+ */
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +15,8 @@ const judge = fileURLToPath(new URL('forms.py', import.meta.url));
 
 /**
  * @param folder - An empty folder for the files.
- * @param python - Runs a Python program with PyTorch and gives what it prints; throws when it fails.
+ * @param python - Runs a Python program with PyTorch and gives what it prints; throws when it
+ *   fails.
  * @param check - Told of every result: 0 is good.
  */
 export function checkForms(

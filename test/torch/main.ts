@@ -1,6 +1,7 @@
 /**
- * `npm run test:torch`: hands runs to a real PyTorch and back. Makes its own virtual environment in .venv, once; TENSORLESS_PYTHON names another Python
- * that has torch, transformers, accelerate and safetensors.
+ * `npm run test:torch`: hands runs to a real PyTorch and back. Makes its own virtual environment in
+ * .venv, once; TENSORLESS_PYTHON names another Python that has torch, transformers, accelerate and
+ * safetensors.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -74,7 +75,8 @@ function check(name: string, figure: number, most: number): void {
   const good = figure <= most;
   if (!good) failed++;
   console.log(
-    `${good ? 'ok    ' : 'FAILED'} ${name}: ${figure === 0 ? 'the same bits' : figure.toExponential(1)}${good ? '' : `, more than ${most}`}`,
+    `${good ? 'ok    ' : 'FAILED'} ${name}: ` +
+      `${figure === 0 ? 'the same bits' : figure.toExponential(1)}${good ? '' : `, more than ${most}`}`,
   );
 }
 
@@ -82,7 +84,9 @@ function numbers({ dtype, data }: StateTensor): ArrayLike<number> {
   return dtype === 'bfloat16' ? fromBfloat16(data as Uint16Array) : (data as Float32Array);
 }
 
-/** Largest difference between the tensors of two safetensors files, relative to the largest number. */
+/**
+ * Largest difference between the tensors of two safetensors files, relative to the largest number.
+ */
 function difference(a: string, b: string): number {
   const [x, y] = [decodeSafetensors(bytesOf(a)).tensors, decodeSafetensors(bytesOf(b)).tensors];
   if (Object.keys(x).sort().join() !== Object.keys(y).sort().join()) return Number.POSITIVE_INFINITY;
@@ -217,8 +221,8 @@ for (const one of cases) {
 sh(python, [join(here, 'optimizers.py'), 'finish', folder], 300);
 for (const { name, dtype, optimizer } of cases) {
   const at = (run: string): string => join(folder, name, run, 'model.safetensors');
-  // bfloat16: this library continues an Adafactor of PyTorch with its bits. PyTorch rounds the state to bfloat16 on load (and AdamW's always), and is off by
-  // a unit of the eighth bit.
+  // bfloat16: this library continues an Adafactor of PyTorch with its bits. PyTorch rounds the
+  // state to bfloat16 on load (and AdamW's always), and is off by a unit of the eighth bit.
   check(
     `${name}, there then here`,
     difference(at('python-10'), at('python-js-10')),
@@ -249,7 +253,8 @@ const read = JSON.parse(
     python,
     [
       '-c',
-      `import json; from safetensors import safe_open; f = safe_open(${JSON.stringify(join(folder, 'state.safetensors'))}, "np"); print(json.dumps({"p0": f.get_tensor("p0").tolist(), "keys": sorted(f.keys()), "format": json.loads(f.metadata()["tensorless"])["format"]}))`,
+      `import json; from safetensors import safe_open; f = ` +
+        `safe_open(${JSON.stringify(join(folder, 'state.safetensors'))}, "np"); print(json.dumps({"p0": f.get_tensor("p0").tolist(), "keys": sorted(f.keys()), "format": json.loads(f.metadata()["tensorless"])["format"]}))`,
     ],
     60,
   ),

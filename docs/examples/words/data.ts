@@ -21,7 +21,9 @@ export interface Split {
   readonly heldOut: readonly Uint8Array[];
 }
 
-/** Every tenth word, chosen by the seed, is held out; words with anything but a to z are left out. */
+/**
+ * Every tenth word, chosen by the seed, is held out; words with anything but a to z are left out.
+ */
 export function split(words: readonly string[], seed: number): Split {
   const train: Uint8Array[] = [];
   const heldOut: Uint8Array[] = [];
@@ -32,7 +34,10 @@ export function split(words: readonly string[], seed: number): Split {
   return { train, heldOut };
 }
 
-/** Entropy of single symbols (boundary at the end of each word included), in nats: what a model without context can reach. */
+/**
+ * Entropy of single symbols (boundary at the end of each word included), in nats: what a model
+ * without context can reach.
+ */
 export function unigramEntropy(words: readonly Uint8Array[]): number {
   const counts = new Float64Array(SYMBOLS);
   let total = 0;

@@ -56,7 +56,10 @@ export class Store {
     await saveTrainingState(this.checkpoint, run.parts());
   }
 
-  /** Makes the folder, and moves an unfinished run (or a file that is none of ours) out of the way. Returns where to, if anything was moved. */
+  /**
+   * Makes the folder, and moves an unfinished run (or a file that is none of ours) out of the way.
+   * Returns where to, if anything was moved.
+   */
   async clear(): Promise<string | undefined> {
     await mkdir(this.#folder, { recursive: true });
     if (!existsSync(this.checkpoint)) return undefined;

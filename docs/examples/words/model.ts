@@ -1,9 +1,10 @@
 /**
- * A language model over letters: the last letters' embeddings, one hidden layer, softmax over the next letter. Bengio, Ducharme, Vincent & Jauvin
- * 2003, "A Neural Probabilistic Language Model", with a rectifier for the tanh. Plain loops; all of a batch at once.
+ * A language model over letters: the last letters' embeddings, one hidden layer, softmax over the
+ * next letter. Bengio, Ducharme, Vincent & Jauvin 2003, "A Neural Probabilistic Language Model",
+ * with a rectifier for the tanh. Plain loops; all of a batch at once.
  *
- * Only exactly rounded operations reach a weight (+ - * / and comparisons; exp is built from them below), so training gives the same bits in every
- * JavaScript engine.
+ * Only exactly rounded operations reach a weight (+ - * / and comparisons; exp is built from them
+ * below), so training gives the same bits in every JavaScript engine.
  */
 import { SYMBOLS } from './data.ts';
 import { random } from './random.ts';
@@ -39,7 +40,10 @@ export function shapes({ context, embedding, hidden }: Sizes): Record<keyof Weig
   };
 }
 
-/** Uniform numbers of variance 2 / inputs (He et al. 2015) in the hidden layer, 1 / inputs in the output, 1/4 in the embedding; biases 0. */
+/**
+ * Uniform numbers of variance 2 / inputs (He et al. 2015) in the hidden layer, 1 / inputs in the
+ * output, 1/4 in the embedding; biases 0.
+ */
 export function initialise(sizes: Sizes, seed: number): Weights {
   const shape = shapes(sizes);
   const matrix = (name: keyof Weights, variance: number, stream: number): Float32Array => {
@@ -62,7 +66,10 @@ powersOfTwo[1074] = 1;
 for (let k = 1075; k < 2098; k++) powersOfTwo[k] = powersOfTwo[k - 1]! * 2;
 for (let k = 1073; k >= 0; k--) powersOfTwo[k] = powersOfTwo[k + 1]! / 2;
 
-/** e^x for x <= 0, good to 1e-14: x = k ln 2 + r, and the Taylor series of e^r. Math.exp differs between engines in its last bit. */
+/**
+ * e^x for x <= 0, good to 1e-14: x = k ln 2 + r, and the Taylor series of e^r. Math.exp differs
+ * between engines in its last bit.
+ */
 export function exp(x: number): number {
   if (x < -700) return 0;
   const k = Math.round(x * Math.LOG2E);
@@ -129,7 +136,8 @@ function linear(w: Values, b: Values, x: Values, y: Values, count: number, input
 }
 
 /**
- * Probabilities of the next letter for `count` contexts (`context` symbols each), left in the workspace.
+ * Probabilities of the next letter for `count` contexts (`context` symbols each), left in the
+ * workspace.
  */
 export function forward<A extends Values>(
   weights: Weights<A>,
@@ -161,14 +169,20 @@ export function forward<A extends Values>(
   }
 }
 
-/** Mean negative log-likelihood of the targets, in nats per letter, after {@link forward}. For people: no weight depends on it. */
+/**
+ * Mean negative log-likelihood of the targets, in nats per letter, after {@link forward}. For
+ * people: no weight depends on it.
+ */
 export function loss(targets: Uint8Array, count: number, space: Workspace<Values>): number {
   let sum = 0;
   for (let n = 0; n < count; n++) sum -= Math.log(Math.max(space.probabilities[n * SYMBOLS + targets[n]!]!, 1e-30));
   return sum / count;
 }
 
-/** Gradients of the mean loss with respect to all weights, after {@link forward}; `gradients` is overwritten. */
+/**
+ * Gradients of the mean loss with respect to all weights, after {@link forward}; `gradients` is
+ * overwritten.
+ */
 export function backward<A extends Values>(
   weights: Weights<A>,
   sizes: Sizes,

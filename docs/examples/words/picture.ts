@@ -1,4 +1,7 @@
-/** Loss and learning rate of a run, one above the other, as an SVG file that is legible on light and dark pages. */
+/**
+ * Loss and learning rate of a run, one above the other, as an SVG file that is legible on light and
+ * dark pages.
+ */
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import type { Saved } from './train.ts';

@@ -1,4 +1,7 @@
-/** Progress for people: a bar that redraws itself in a terminal, a plain line now and then everywhere else. */
+/**
+ * Progress for people: a bar that redraws itself in a terminal, a plain line now and then
+ * everywhere else.
+ */
 
 export interface Point {
   readonly step: number;
@@ -33,7 +36,8 @@ export class Progress {
 
   constructor(out: NodeJS.WriteStream, firstStep: number) {
     this.#out = out;
-    // A stream without colours or a width (a pipe, a CI log, TERM=dumb, NO_COLOR) cannot redraw a line.
+    // A stream without colours or a width (a pipe, a CI log, TERM=dumb, NO_COLOR) cannot redraw a
+    // line.
     this.#live = out.isTTY === true && out.columns > 0 && out.hasColors();
     this.#firstStep = firstStep;
   }

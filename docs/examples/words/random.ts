@@ -1,6 +1,7 @@
 /**
- * Random numbers that depend on (seed, counter) alone, so that a resumed run draws what the uninterrupted one would have drawn. The mixer is the
- * finaliser of MurmurHash3 (Appleby 2011) with the constants of "lowbias32" (Wellons 2018), applied twice.
+ * Random numbers that depend on (seed, counter) alone, so that a resumed run draws what the
+ * uninterrupted one would have drawn. The mixer is the finaliser of MurmurHash3 (Appleby 2011) with
+ * the constants of "lowbias32" (Wellons 2018), applied twice.
  */
 function mix(value: number): number {
   let x = value | 0;

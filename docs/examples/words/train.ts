@@ -1,6 +1,7 @@
 /**
- * Training the word model with tensorless; nothing here knows of files, terminals or browsers. A run is told by its options alone: batches, weights and
- * steps depend on the seed and the step number, so that a run restored from a checkpoint ends with the same bits.
+ * Training the word model with tensorless; nothing here knows of files, terminals or browsers. A
+ * run is told by its options alone: batches, weights and steps depend on the seed and the step
+ * number, so that a run restored from a checkpoint ends with the same bits.
  */
 import {
   Adafactor,
@@ -121,7 +122,10 @@ export class Run {
     return this.scheduler.getLastLr()[0]!;
   }
 
-  /** Appends every letter of a word, and the boundary after it, as a target with the letters before it. */
+  /**
+   * Appends every letter of a word, and the boundary after it, as a target with the letters before
+   * it.
+   */
   #addWord(word: Uint8Array, from: number): number {
     const { context } = SIZES;
     const letters = Math.min(word.length, LONGEST_WORD - 1);
@@ -174,7 +178,10 @@ export class Run {
     return { parameters, optimizer, scheduler, extra: { demo: 'words', options, step, history } };
   }
 
-  /** Takes over what a checkpoint's extra says; parameters, optimizer and scheduler are restored by the checkpoint itself. */
+  /**
+   * Takes over what a checkpoint's extra says; parameters, optimizer and scheduler are restored by
+   * the checkpoint itself.
+   */
   restore(saved: Saved): void {
     this.step = saved.step;
     this.history = saved.history;

@@ -1,4 +1,7 @@
-/** The files that `torch.save` writes, read: zip archives, and by way of `legacy.ts` those from before PyTorch 1.6. */
+/**
+ * The files that `torch.save` writes, read: zip archives, and by way of `legacy.ts` those from
+ * before PyTorch 1.6.
+ */
 import type { StateValue } from '../../core/dtype.ts';
 import { CheckpointError } from '../error.ts';
 import { quoted } from '../quote.ts';
@@ -16,7 +19,8 @@ export function* readArchive(size: number, allowMissingCrc: boolean): Reading<St
   if (head[0] === 0x80) return yield* readLegacy(size);
   if (isTar(head))
     throw new CheckpointError(
-      'this is a tar file of PyTorch before 0.2, which torch.load(weights_only=True) does not read either; load it with PyTorch and save it again',
+      'this is a tar file of PyTorch before 0.2, which torch.load(weights_only=True) does not read either; load ' +
+        'it with PyTorch and save it again',
     );
   const entries = yield* readDirectory(size);
   const first = entries[0]!.name;

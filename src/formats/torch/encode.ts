@@ -127,7 +127,8 @@ class Encoder {
     const type = TORCH_TYPES.get(dtype);
     if (type === undefined || type.kind === 'quantized')
       throw new RangeError(
-        `${this.#place()}: dtype must be one of PyTorch's, such as "float32", "int64" or "float8_e4m3fn", got ${brief(dtype)}`,
+        `${this.#place()}: dtype must be one of PyTorch's, such as "float32", "int64" or "float8_e4m3fn", got ` +
+          `${brief(dtype)}`,
       );
     const tag = data[Symbol.toStringTag] as string;
     const sizes = Array.isArray(shape) ? (shape as readonly unknown[]) : [Number.NaN];
@@ -154,7 +155,8 @@ class Encoder {
       const texts = names.every((name) => typeof name === 'string');
       if (!texts || names.length !== ids.length || new Set(names).size !== names.length) {
         throw new RangeError(
-          `encodeTorch: parameterNames must be ${ids.length} different strings, one for each parameter; got ${brief(names)}`,
+          `encodeTorch: parameterNames must be ${ids.length} different strings, one for each parameter; got ` +
+            `${brief(names)}`,
         );
       }
     }
@@ -208,7 +210,8 @@ class Encoder {
       () => false,
       (value, key) => {
         const count = countOf(value);
-        // In a tensor of float32 as long as that holds the count: up to 2^24, and then every other one, every fourth ...
+        // In a tensor of float32 as long as that holds the count: up to 2^24, and then every other
+        // one, every fourth ...
         if (key === 'step' && typeof value === 'number' && !ints)
           this.#scalar(value, !Object.is(Math.fround(value), value));
         else if (key === 'step' && count !== undefined && ints) this.#writer.int(count);
@@ -244,7 +247,10 @@ function littleEndian(data: StateTensor['data'], { name, part }: TorchType): Uin
   return swapped;
 }
 
-/** The entries of the archive for some plain data. The contents of tensors are the arrays' own memory. */
+/**
+ * The entries of the archive for some plain data. The contents of tensors are the arrays' own
+ * memory.
+ */
 export function encodeEntries(
   stateDict: OptimizerStateDict | Record<string, StateValue>,
   parameterNames: readonly string[] | undefined,

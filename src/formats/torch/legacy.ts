@@ -1,6 +1,7 @@
 /**
- * The format of torch.save before PyTorch 1.6: five pickles in a row (a magic number, a version, the writer's machine,
- * the data, the storages' keys), then each storage with its count. There are no checksums.
+ * The format of torch.save before PyTorch 1.6: five pickles in a row (a magic number, a version,
+ * the writer's machine, the data, the storages' keys), then each storage with its count. There are
+ * no checksums.
  */
 import type { StateValue } from '../../core/dtype.ts';
 import { CheckpointError } from '../error.ts';
@@ -48,7 +49,8 @@ function parse(bytes: Uint8Array, size: number): Pickles {
     const storage = typeof key === 'string' ? left.get(key) : undefined;
     if (storage === undefined)
       throw new CheckpointError(
-        `the legacy file lists the storage ${typeof key === 'string' ? quoted(key) : 'without a name'}, which no tensor has, or lists it twice`,
+        `the legacy file lists the storage ${typeof key === 'string' ? quoted(key) : 'without a name'}, which ` +
+          `no tensor has, or lists it twice`,
       );
     left.delete(storage.key);
     return storage;

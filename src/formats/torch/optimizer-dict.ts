@@ -1,11 +1,17 @@
-/** What the dicts of PyTorch's optimizers and schedulers have that plain data does not say: int keys, tuples, floats. */
+/**
+ * What the dicts of PyTorch's optimizers and schedulers have that plain data does not say: int
+ * keys, tuples, floats.
+ */
 import type { OptimizerStateDict, StateValue } from '../../core/dtype.ts';
 import { isTensor } from '../../core/state-dict.ts';
 
 /** Where a value lies, as far as that tells what its numbers are in Python. */
 export type Context = 'data' | 'group' | 'scheduler';
 
-/** Keys whose numbers are floats in Python, also where they are whole, wherever they stand: `lr` 1 is 1.0 there. */
+/**
+ * Keys whose numbers are floats in Python, also where they are whole, wherever they stand: `lr` 1
+ * is 1.0 there.
+ */
 const FLOATS: ReadonlySet<string> = /* @__PURE__ */ new Set(
   'lr initial_lr max_lr min_lr base_lr swa_lr eps betas weight_decay base_lrs _last_lr _init_lrs'.split(' '),
 );
@@ -34,7 +40,9 @@ function isRecord(value: unknown): value is Record<string, StateValue> {
   return typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
 }
 
-/** Whether this is an optimizer's dict: `state` by parameter, and groups that list their parameters. */
+/**
+ * Whether this is an optimizer's dict: `state` by parameter, and groups that list their parameters.
+ */
 export function isOptimizer(value: unknown): value is OptimizerStateDict {
   if (!isRecord(value) || !Object.hasOwn(value, 'state') || !Object.hasOwn(value, 'param_groups')) return false;
   const { state, param_groups: groups } = value;

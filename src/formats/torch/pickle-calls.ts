@@ -1,6 +1,7 @@
 /**
- * The names that a pickle may use, and what calling them gives: the whole of what torch.load(weights_only=True) allows
- * for data. Nothing of the file is executed; each call is one of the cases below.
+ * The names that a pickle may use, and what calling them gives: the whole of what
+ * torch.load(weights_only=True) allows for data. Nothing of the file is executed; each call is one
+ * of the cases below.
  */
 import { CheckpointError } from '../error.ts';
 import { quoted } from '../quote.ts';
@@ -257,7 +258,9 @@ export function storageOf(id: PyValue, legacy: boolean): PyStorage {
   return new PyStorage(key, type.type, elements);
 }
 
-/** The part of a storage that a legacy file's view is of: `(key, first element, elements)` or None. */
+/**
+ * The part of a storage that a legacy file's view is of: `(key, first element, elements)` or None.
+ */
 export function viewOfStorage(storage: PyStorage, id: PyValue): PyStorage {
   const view = (id as readonly PyValue[])[5];
   if (view === null) return storage;

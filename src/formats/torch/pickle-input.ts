@@ -5,7 +5,10 @@ import type { Budget } from './pickle-values.ts';
 /** Names of modules and functions are shorter. */
 export const LONGEST_NAME = 200;
 
-/** Text as Python writes it with "surrogatepass": UTF-8, but halves of surrogate pairs have three bytes each too. */
+/**
+ * Text as Python writes it with "surrogatepass": UTF-8, but halves of surrogate pairs have three
+ * bytes each too.
+ */
 function decodeHalves(bytes: Uint8Array, decoder: InstanceType<typeof TextDecoder>): string {
   const units = new Uint16Array(bytes.length);
   let length = 0;

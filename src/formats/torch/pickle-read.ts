@@ -1,8 +1,9 @@
 /**
- * The pickles in `.pt` files: no unpickler, but a reader of the opcodes and the few names that data is written with. A
- * GLOBAL pushes one of a fixed set of constants, REDUCE makes one of a fixed set of values, everything else is refused by
- * name; so nothing can be executed. The opcodes are those that torch.load(weights_only=True) reads, and those that Python
- * writes for the same values under protocols 3 to 5 (`pickletools` describes them).
+ * The pickles in `.pt` files: no unpickler, but a reader of the opcodes and the few names that data
+ * is written with. A GLOBAL pushes one of a fixed set of constants, REDUCE makes one of a fixed set
+ * of values, everything else is refused by name; so nothing can be executed. The opcodes are those
+ * that torch.load(weights_only=True) reads, and those that Python writes for the same values under
+ * protocols 3 to 5 (`pickletools` describes them).
  */
 import { CheckpointError } from '../error.ts';
 import { quoted } from '../quote.ts';
@@ -265,7 +266,8 @@ class Reader {
       default: {
         const letter = opcode > 32 && opcode < 127 ? ` (${String.fromCharCode(opcode)})` : '';
         this.#fail(
-          `opcode 0x${opcode.toString(16).padStart(2, '0')}${letter} is not one of those that data is written with; nothing is executed`,
+          `opcode 0x${opcode.toString(16).padStart(2, '0')}${letter} is not one of those that data is written ` +
+            `with; nothing is executed`,
         );
       }
     }
@@ -283,7 +285,8 @@ class Reader {
     const dict = this.#top();
     if (!isDict(dict)) this.#fail('items are set on something that is no dict');
     if (pairs.length % 2 !== 0) this.#fail('a key has no value');
-    // V8 shares the layout of dicts with the same keys, up to some two thousand layouts; each further one has a table.
+    // V8 shares the layout of dicts with the same keys, up to some two thousand layouts; each
+    // further one has a table.
     for (let i = 0; i < pairs.length && i < 2 * SHARED_KEYS; i += 2) {
       const key = pairs[i]!;
       if (typeof key !== 'string' || this.#layouts.has(key)) continue;
@@ -342,7 +345,10 @@ class Reader {
     this.#stack.push(this.#guarded(() => call(callable, args as readonly PyValue[], this.#budget, this.#add)));
   }
 
-  /** State beside the value: attributes of an OrderedDict (`_metadata` of a model) or a parameter. Not data. */
+  /**
+   * State beside the value: attributes of an OrderedDict (`_metadata` of a model) or a parameter.
+   * Not data.
+   */
   #build(): void {
     const state = this.#pop();
     const target = this.#top();

@@ -3,8 +3,8 @@ import { quoted } from '../quote.ts';
 import type { TorchType } from './torch-types.ts';
 
 /**
- * A Python value. Dicts are plain objects already, tuples (also sets and Size) arrays, ints and floats numbers, ints that
- * no number holds bigints, bytes Uint8Arrays.
+ * A Python value. Dicts are plain objects already, tuples (also sets and Size) arrays, ints and
+ * floats numbers, ints that no number holds bigints, bytes Uint8Arrays.
  */
 export type PyValue =
   | null
@@ -43,7 +43,9 @@ export class PyGlobal {
   }
 }
 
-/** The memory behind tensors: entry `data/KEY` of the archive, or part of one in the legacy format. */
+/**
+ * The memory behind tensors: entry `data/KEY` of the archive, or part of one in the legacy format.
+ */
 export class PyStorage {
   readonly key: string;
   /** Undefined: bytes, whose format the tensor says. */
@@ -111,10 +113,12 @@ export function isDict(value: PyValue | undefined): value is PyDict {
 }
 
 /**
- * Sets an own property whatever its name: `__proto__`, which plain assignment takes for something else, too.
+ * Sets an own property whatever its name: `__proto__`, which plain assignment takes for something
+ * else, too.
  *
- * V8 keeps keys that are array indices in an array as long as the largest of them, which a single key can make 12 kB. An
- * index that does not follow the one before turns the object to a table first: a very large index does so for good.
+ * V8 keeps keys that are array indices in an array as long as the largest of them, which a single
+ * key can make 12 kB. An index that does not follow the one before turns the object to a table
+ * first: a very large index does so for good.
  *
  * @returns Bytes that a new key takes, by estimate.
  */
@@ -156,8 +160,9 @@ export function describe(value: PyValue | undefined): string {
 }
 
 /**
- * The memory that reading may take: 64 MiB and 20 times the file, the result counted, so that a small file cannot ask for
- * much. What is spent is an estimate of what V8 needs; what Python's own pickles describe costs less than its bytes allow.
+ * The memory that reading may take: 64 MiB and 20 times the file, the result counted, so that a
+ * small file cannot ask for much. What is spent is an estimate of what V8 needs; what Python's own
+ * pickles describe costs less than its bytes allow.
  */
 export class Budget {
   #left: number;
@@ -168,7 +173,10 @@ export class Budget {
     this.#left = 58 * MEGABYTE + 19 * fileSize;
     this.#copies = 24 * MEGABYTE + 8 * fileSize;
   }
-  /** Whether so many bytes of values are allowed. The collector's own room comes on top: the first megabytes count most. */
+  /**
+   * Whether so many bytes of values are allowed. The collector's own room comes on top: the first
+   * megabytes count most.
+   */
   spend(bytes: number): boolean {
     this.#left -= (this.#objects < 20 * MEGABYTE ? 3.3 : 1.3) * bytes;
     this.#objects += bytes;
@@ -179,7 +187,10 @@ export class Budget {
     this.#left -= bytes;
     return this.#left >= 0;
   }
-  /** Whether so many bytes of elements more, which another tensor or the same has had already, are allowed. */
+  /**
+   * Whether so many bytes of elements more, which another tensor or the same has had already, are
+   * allowed.
+   */
   repeat(bytes: number): boolean {
     this.#copies -= bytes;
     return this.#copies >= 0 && this.elements(bytes);
@@ -194,7 +205,8 @@ export class Budget {
 const MEGABYTE = 2 ** 20;
 
 /**
- * Estimates of V8's memory, in bytes: a place in an array, a list or tuple, a dict, a key of a dict, the array that
- * comes with a dict's first key that is an index, the table that comes with one that does not follow, a tensor.
+ * Estimates of V8's memory, in bytes: a place in an array, a list or tuple, a dict, a key of a
+ * dict, the array that comes with a dict's first key that is an index, the table that comes with
+ * one that does not follow, a tensor.
  */
 export const COST = { slot: 8, list: 48, dict: 60, key: 60, indices: 160, table: 240, tensor: 640 } as const;

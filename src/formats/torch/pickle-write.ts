@@ -1,4 +1,7 @@
-/** Pickles of protocol 2 as torch.save writes them, but for the memo, which is set as Python sets it and never read. */
+/**
+ * Pickles of protocol 2 as torch.save writes them, but for the memo, which is set as Python sets it
+ * and never read.
+ */
 import { quoted } from '../quote.ts';
 import type { TorchType } from './torch-types.ts';
 
@@ -6,7 +9,10 @@ import type { TorchType } from './torch-types.ts';
 const BATCH = 1000;
 const MOST_BYTES = 0xffffffff;
 
-/** UTF-8, with halves of surrogate pairs as three bytes each, as Python writes them ("surrogatepass"). */
+/**
+ * UTF-8, with halves of surrogate pairs as three bytes each, as Python writes them
+ * ("surrogatepass").
+ */
 function encodeText(text: string): Uint8Array {
   const encoder = new TextEncoder();
   if (!/[\ud800-\udfff]/u.test(text)) return encoder.encode(text);

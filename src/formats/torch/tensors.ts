@@ -1,4 +1,7 @@
-/** The elements of tensors: from a storage's bytes, in any order and byte order, to arrays of their own. */
+/**
+ * The elements of tensors: from a storage's bytes, in any order and byte order, to arrays of their
+ * own.
+ */
 import type { StateTensor } from '../../core/dtype.ts';
 import type { PyTensor } from './pickle-values.ts';
 import { LITTLE_ENDIAN, NUMBERS, type TorchType, WIDENED } from './torch-types.ts';
@@ -34,7 +37,10 @@ interface Axis {
   stride: number;
 }
 
-/** The axes that matter, outermost first: without those of one element, and joined where they lie in a row. */
+/**
+ * The axes that matter, outermost first: without those of one element, and joined where they lie in
+ * a row.
+ */
 function axesOf({ shape, stride }: PyTensor): Axis[] {
   const axes: Axis[] = [];
   for (const [i, size] of shape.entries()) {
@@ -48,7 +54,10 @@ function axesOf({ shape, stride }: PyTensor): Axis[] {
   return axes;
 }
 
-/** Whether the elements lie in the storage as they will lie in the result: they can be copied as bytes. */
+/**
+ * Whether the elements lie in the storage as they will lie in the result: they can be copied as
+ * bytes.
+ */
 export function isPlain(source: PyTensor): boolean {
   if (WIDENED.has(source.type.name)) return false;
   if (lengthOf(source.shape) === 0) return true;
@@ -195,7 +204,10 @@ function widen(from: Uint8Array, size: number, to: BigInt64Array): void {
   }
 }
 
-/** Puts a tensor's elements in place, from the bytes of its whole storage. `little`: the storage's byte order. */
+/**
+ * Puts a tensor's elements in place, from the bytes of its whole storage. `little`: the storage's
+ * byte order.
+ */
 export function fill({ state, source }: Destination, storage: Uint8Array, little: boolean): void {
   if (!WIDENED.has(source.type.name)) {
     gather(source, storage, bytesOf(state.data));

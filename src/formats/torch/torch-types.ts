@@ -1,6 +1,9 @@
 /** The number formats of PyTorch: names, bytes per element, storage classes. */
 
-/** What an element is, as far as signs and bytes go. `byte` is one that has neither: packed or without a sign. */
+/**
+ * What an element is, as far as signs and bytes go. `byte` is one that has neither: packed or
+ * without a sign.
+ */
 type Kind = 'float' | 'complex' | 'int' | 'bool' | 'byte' | 'quantized';
 
 /** A number format of PyTorch. */
@@ -12,7 +15,9 @@ export interface TorchType {
   /** Bytes that a machine's byte order turns round: half an element of a complex one. */
   readonly part: number;
   readonly kind: Kind;
-  /** Its storage class without `Storage`; formats without one are written through untyped storages. */
+  /**
+   * Its storage class without `Storage`; formats without one are written through untyped storages.
+   */
   readonly storage: string | undefined;
 }
 
@@ -53,7 +58,10 @@ export const STORAGE_TYPES: ReadonlyMap<string, TorchType> = /* @__PURE__ */ new
   ALL.flatMap((type) => (type.storage === undefined ? [] : [[type.storage, type] as const])),
 );
 
-/** Formats with a typed array of numbers here; all others keep their bytes. Narrow ints are widened to int64. */
+/**
+ * Formats with a typed array of numbers here; all others keep their bytes. Narrow ints are widened
+ * to int64.
+ */
 export const NUMBERS: ReadonlySet<string> = /* @__PURE__ */ new Set(
   'float32 float64 float16 bfloat16 int64 uint8 bool'.split(' '),
 );

@@ -1,4 +1,7 @@
-/** From what a pickle describes to plain data: containers that stand in several places become several, tensors get arrays. */
+/**
+ * From what a pickle describes to plain data: containers that stand in several places become
+ * several, tensors get arrays.
+ */
 import type { StateTensor, StateValue } from '../../core/dtype.ts';
 import { CheckpointError } from '../error.ts';
 import { placeOf } from '../place.ts';
@@ -20,7 +23,9 @@ import {
 import { complexTensor, type Destination, lengthOf, resultSize } from './tensors.ts';
 import { WIDENED } from './torch-types.ts';
 
-/** Deeper nesting is refused; real states have ten levels at most. The recursion below is no deeper. */
+/**
+ * Deeper nesting is refused; real states have ten levels at most. The recursion below is no deeper.
+ */
 export const DEEPEST = 64;
 
 /** Plain data whose tensors are still empty, and where their elements come from, by storage. */
