@@ -189,3 +189,27 @@ it('a refused first step leaves the arena as free as it was', () => {
     expect(room()).toBe(before);
   }
 });
+
+it.each(all)('a state that was checked and never put in place leaves no trace ($name, $dtype, $engine)', (one) => {
+  const { make, dtype, kernels } = one;
+  const source = model(dtype);
+  const trained = make(source);
+  setGradients(source, 1);
+  trained.step();
+  const dict = trained.stateDict();
+  const [parameters, expected] = [model(dtype), model(dtype)];
+  const [optimizer, reference] = [make(parameters, { kernels }), make(expected, { kernels })];
+  // A load of nothing leaves no trace either: what comes first is again a momentum's first update.
+  optimizer.loadStateDict(optimizer.stateDict());
+  optimizer.prepareLoad(dict);
+  expect(exactly(optimizer.stateDict())).toBe(exactly(reference.stateDict()));
+  for (let step = 2; step <= 3; step++) {
+    for (const each of [parameters, expected]) setGradients(each, step);
+    optimizer.step();
+    reference.step();
+    optimizer.prepareLoad(dict);
+  }
+  expect(weightBits(parameters)).toEqual(weightBits(expected));
+  expect(exactly(optimizer.stateDict())).toBe(exactly(reference.stateDict()));
+  for (const each of [optimizer, reference]) each.dispose();
+});
