@@ -1,6 +1,6 @@
 /**
  * Decodes one hostile file, number argv[2]; prints its size, the time, the memory taken and the
- * error (test/safetensors-bounds.test.ts).
+ * error (test/safetensors-bounds.slow.ts).
  */
 import { decodeTrainingState } from 'tensorless/checkpoint';
 import { decodeSafetensors } from 'tensorless/safetensors';

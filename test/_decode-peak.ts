@@ -1,4 +1,4 @@
-/** A process of its own for torch-bounds.test.ts: reads one file and prints what that took. */
+/** A process of its own for torch-bounds.slow.ts: reads one file and prints what that took. */
 import { readFileSync } from 'node:fs';
 import { decodeTorch } from '../src/torch.ts';
 

@@ -1,6 +1,6 @@
 /**
  * One operation on a run of argv[3] bytes at argv[4]; prints how much memory it took beside the run
- * (test/disk-memory.test.ts).
+ * (test/disk-memory.slow.ts).
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { AdamW, Parameter } from 'tensorless';
