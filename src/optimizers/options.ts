@@ -91,7 +91,10 @@ export class GroupOptions {
     const foreign = Object.keys(this.#foreign);
     const other = kindOf(entry, [...Object.keys(rule.options).map(snakeCase), ...foreign]);
     if (other !== undefined) {
-      throw new RangeError(`${at}: this is the state of ${other}, not of ${rule.name}; load it into one of that kind`);
+      const repair = other.startsWith('torch.')
+        ? 'train on without it, or in PyTorch'
+        : 'load it into one of that kind';
+      throw new RangeError(`${at}: this is the state of ${other}, not of ${rule.name}; ${repair}`);
     }
     const needed = this.#table.filter(([, row]) => row.saved === 'always');
     requireKeys(
