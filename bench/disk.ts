@@ -1,15 +1,17 @@
 /**
  * `npm run bench:disk [-- FOLDER]`: checkpoints on disk against Python's safetensors and PyTorch,
  * and against a plain write of the same bytes, interleaved in one run with a warm page cache.
- * TENSORLESS_PYTHON names the Python.
+ * TENSORLESS_PYTHON names the Python. Writes the section on checkpoints of docs/performance.md.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { AdamW, Parameter } from 'tensorless';
 import { loadTorch, loadTrainingState, saveTorch, saveTrainingState } from 'tensorless/node';
+import { decodeTorch, encodeTorch } from 'tensorless/torch';
 import { findPython } from './pytorch.ts';
 
 const ROUNDS = 5;
@@ -27,7 +29,7 @@ function make(fill: number) {
 }
 
 const seconds: Record<string, number[]> = {};
-async function timed(what: string, work: () => Promise<unknown>): Promise<void> {
+async function timed(what: string, work: () => unknown): Promise<void> {
   const begun = performance.now();
   await work();
   seconds[what] ??= [];
@@ -77,20 +79,49 @@ for (let round = 0; round < ROUNDS; round++) {
     'import torch\nt = time.time()\nd = torch.load(sys.argv[2])\nprint(time.time() - t)',
   );
   await timed('loadTorch', () => loadTorch(torch));
+  const inMemory = await readFile(torch);
+  await timed('decodeTorch, of bytes', () => decodeTorch(inMemory));
+  const dict = run.optimizer.stateDict();
+  await timed('encodeTorch', () => encodeTorch(dict));
+  timedThere(
+    'Python: torch.save into memory',
+    'import io, torch\nd = torch.load(sys.argv[2])\nb = io.BytesIO()\nt = time.time()\ntorch.save(d, b)\nprint(time.time() - t)',
+  );
 }
 const best = (what: string): number => Math.min(...(seconds[what] ?? [Number.NaN]));
 const size = statSync(path).size;
-for (const [what, against, bytesOf] of [
-  ['saveTrainingState, snapshot: false', 'plain write and fsync', size],
-  ['saveTrainingState', 'plain write and fsync', size],
-  ['loadTrainingState', 'Python: safetensors.numpy.load_file', size],
-  ['loadTrainingState, inPlace', 'Python: safetensors.numpy.load_file', size],
-  ['loadTorch', 'Python: torch.load', statSync(torch).size],
-] as const) {
-  const speed = (name: string): string => `${(bytesOf / best(name) / 1e9).toFixed(2)} GB/s`;
-  console.log(
-    `${what}: ${speed(what)}; ${against}: ${speed(against)}; ${(best(against) / best(what)).toFixed(2)} times ` +
-      `its speed`,
-  );
-}
+const torchSize = statSync(torch).size;
+const rows = (
+  [
+    ['loadTrainingState', 'Python: safetensors.numpy.load_file', size],
+    ['loadTrainingState, inPlace', 'Python: safetensors.numpy.load_file', size],
+    ['saveTrainingState, snapshot: false', 'plain write and fsync', size],
+    ['saveTrainingState', 'plain write and fsync', size],
+    ['loadTorch', 'Python: torch.load', torchSize],
+    ['decodeTorch, of bytes', 'Python: torch.load', torchSize],
+    ['encodeTorch', 'Python: torch.save into memory', torchSize],
+  ] as const
+).map(([what, against, bytesOf]) => {
+  const speed = (name: string): string => (bytesOf / best(name) / 1e9).toFixed(2);
+  return `| ${what} | ${speed(what)} | ${against} | ${speed(against)} | ${(best(against) / best(what)).toFixed(2)} |`;
+});
+const table = `| | GB/s | beside | GB/s | times as fast |
+| --- | --- | --- | --- | --- |
+${rows.join('\n')}
+`;
+console.log(table);
+const page = fileURLToPath(new URL('../docs/performance.md', import.meta.url));
+const HEADING = '## Checkpoints\n';
+const [before] = readFileSync(page, 'utf8').split(HEADING);
+writeFileSync(
+  page,
+  `${before!.trimEnd()}
+
+${HEADING}
+Written by \`npm run bench:disk\` on ${new Date().toISOString().slice(0, 10)} (${cpus()[0]?.model ?? 'unknown'}, \
+${cpus().length} cores, Node ${process.versions.node}): a run of ${Math.round(size / 1e6)} MB, the best of ${ROUNDS} rounds in one process \
+with a warm page cache. A snapshot is a copy before the first byte is written; loading is all or nothing but for \`inPlace\`. Checksums are verified here and not by \`torch.load\`.
+
+${table}`,
+);
 rmSync(folder, { recursive: true });

@@ -187,10 +187,11 @@ if (!quick) {
   const machine = `${cpus()[0]?.model ?? 'unknown'}, ${threads} cores, ${process.platform} ${process.arch}`;
   const date = new Date().toISOString().slice(0, 10);
   const docs = fileURLToPath(new URL('../docs', import.meta.url));
-  writeFileSync(
-    `${docs}/performance.md`,
-    page(sections, { machine, versions, date, rounds, checks, sizes: await sizes() }),
-  );
+  const file = `${docs}/performance.md`;
+  // The section of `npm run bench:disk` stays.
+  const [, disk] = readFileSync(file, 'utf8').split('## Checkpoints\n');
+  const text = page(sections, { machine, versions, date, rounds, checks, sizes: await sizes() });
+  writeFileSync(file, disk === undefined ? text : `${text.trimEnd()}\n\n## Checkpoints\n${disk}`);
   writeFileSync(`${docs}/performance.svg`, chart(sections));
   say('\nWritten: docs/performance.md, docs/performance.svg');
 }
