@@ -7,7 +7,7 @@
 import { crc32 } from './crc32.ts';
 import { CheckpointError } from './error.ts';
 import { quoted } from './quote.ts';
-import { type Reading, readBytes } from './reading.ts';
+import { type Reading, readBytes, type Want } from './reading.ts';
 
 const LOCAL = 0x04034b50;
 const CENTRAL = 0x02014b50;
@@ -244,13 +244,20 @@ export function* readContent(
 ): Reading<void> {
   const start = yield* startOf(entry);
   const checked = !(allowMissingCrc && entry.crc === 0);
-  let crc = 0;
-  for (let at = 0; at < entry.size; at += PIECE) {
+  const wantAt = (at: number): Want | undefined => {
+    if (at >= entry.size) return undefined;
     const length = Math.min(PIECE, entry.size - at);
     const want = { offset: start + at, length };
-    const piece = yield into === undefined ? want : { ...want, into: into.subarray(at, at + length) };
+    return into === undefined ? want : { ...want, into: into.subarray(at, at + length) };
+  };
+  let crc = 0;
+  let at = 0;
+  for (let want = wantAt(0); want !== undefined; want = want.next) {
+    want.next = wantAt(at + PIECE);
+    const piece = yield want;
     if (checked) crc = crc32(piece, crc);
     take?.(piece, at);
+    at += piece.length;
   }
   if (checked && crc !== entry.crc) fail(`${quoted(entry.name)} is damaged: its checksum does not match`);
 }
