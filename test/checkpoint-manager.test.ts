@@ -107,6 +107,16 @@ describe('CheckpointManager', () => {
     },
   );
 
+  it('counts the damaged beyond five, and says when its folder is none', async () => {
+    const at = inner();
+    for (let step = 1; step < 8; step++) writeFileSync(join(at, `step-${step}.safetensors`), '');
+    await expect(new CheckpointManager(at).loadLatest(live())).rejects.toThrow(
+      /damaged: step-7.safetensors, .*step-3.safetensors and 2 more$/,
+    );
+    const file = join(at, 'step-1.safetensors');
+    await expect(new CheckpointManager(file).list()).rejects.toThrow(/ENOTDIR/);
+  });
+
   it('never touches foreign files', async () => {
     const at = inner();
     const foreign: Record<string, Uint8Array> = {

@@ -13,6 +13,7 @@ import {
   Parameter,
   type StateTensor,
   toBfloat16,
+  toFloat16,
 } from 'tensorless';
 import { loadTrainerCheckpoint, loadWeights, saveTrainerCheckpoint } from 'tensorless/node';
 import { CheckpointError, decodeSafetensors, encodeSafetensors } from 'tensorless/safetensors';
@@ -104,6 +105,40 @@ describe('loadWeights', () => {
     expect(a.data).toEqual(toBfloat16(values));
     expect(b.data[1]).toBe(-3);
     expect(c.data.every((x, i) => x === i)).toBe(true);
+  });
+
+  it('converts 16-bit floats to each other, and to wider ones', async () => {
+    const at = inner();
+    const values = [1.5, -3, 0.25, Number.POSITIVE_INFINITY];
+    const half: StateTensor = { dtype: 'float16', shape: [4], data: toFloat16(values) };
+    const brain: StateTensor = { dtype: 'bfloat16', shape: [4], data: toBfloat16(values) };
+    writeFileSync(
+      join(at, 'model.safetensors'),
+      encodeSafetensors({ a: half, b: brain, c: half, d: tensor(...values) }),
+    );
+    const a = new Parameter(new Uint16Array(4), [4], { name: 'a', dtype: 'bfloat16' });
+    const b = new Parameter(new Uint16Array(4), [4], { name: 'b', dtype: 'float16' });
+    const c = new Parameter(new Float32Array(4), [4], { name: 'c' });
+    const d = new Parameter(new Uint16Array(4), [4], { name: 'd', dtype: 'float16' });
+    await loadWeights(at, [a, b, c, d]);
+    expect([a.data, b.data, [...c.data], d.data]).toEqual([brain.data, half.data, values, half.data]);
+  });
+
+  it('refuses a weight in two shards, an index that is no UTF-8, a wrong strict, an array that is gone', async () => {
+    const at = sharded();
+    writeFileSync(
+      join(at, 'model-00001-of-00002.safetensors'),
+      encodeSafetensors({ a: tensor(1, 2), b: tensor(7, 8) }),
+    );
+    const all = () => [zeros('a'), zeros('b'), zeros('c')];
+    await expect(loadWeights(at, all())).rejects.toThrow(/the weight "b" is in two of its files/);
+    await expect(loadWeights(at, all(), { strict: 1 } as never)).rejects.toThrow(/strict must be true or false, got 1/);
+    const gone = all();
+    structuredClone(gone[2]!.data, { transfer: [gone[2]!.data.buffer as ArrayBuffer] });
+    await expect(loadWeights(sharded(), gone)).rejects.toThrow(/"c" has no values any more/);
+    expect(gone[0]!.data[0]).toBe(0);
+    writeFileSync(join(at, 'model.safetensors.index.json'), Uint8Array.of(0x7b, 0xff));
+    await expect(loadWeights(at, all())).rejects.toThrow(/index.json is not valid UTF-8/);
   });
 
   it.each<[string, (at: string) => void, RegExp]>([

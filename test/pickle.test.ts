@@ -236,6 +236,62 @@ describe('what torch.load(weights_only=True) reads', () => {
     );
   });
 
+  const parts = 'K\x01K\x02\x85K\x01\x85';
+  const plain = `ctorch._utils\n_rebuild_tensor_v2\n(${storage}${parts}\x89${hooks}tR`;
+  it.each<[string, string, RegExp]>([
+    ['collections OrderedDict', '}}\x86', /OrderedDict cannot be called with 2 arguments like these/],
+    ['collections OrderedDict', ']]K\x01aa\x85', /made of something that holds no pairs/],
+    ['builtins set', 'K\x01\x85', /builtins.set cannot be called with 1 arguments/],
+    ['torch Size', '))\x86', /torch.Size cannot be called with 2 arguments/],
+    ['builtins bytearray', 'NN\x86', /bytearray cannot be called with 2 arguments/],
+    ['_codecs encode', `${text('a')}\x85`, /bytes are not \(text, codec\)/],
+    ['builtins complex', 'K\x01\x85', /complex cannot be called with 1 arguments/],
+    ['builtins complex', `K\x01${text('a')}\x86`, /complex cannot be called with 2 arguments/],
+    ['torch device', ')', /torch.device cannot be called with 0 arguments/],
+    ['torch device', 'K\x01\x85', /torch.device cannot be called with 1 arguments/],
+    ['torch device', `${text('cuda')}${text('a')}\x86`, /index of a device must be a non-negative int, got "a"/],
+    ['torch.serialization _get_layout', 'K\x01\x85', /_get_layout cannot be called with 1 arguments/],
+    ['torch._utils _rebuild_tensor', `${storage}\x85`, /_rebuild_tensor cannot be called with 1 arguments/],
+    ['torch._utils _rebuild_tensor_v3', `${storage}\x85`, /rebuilt from 7 or 8 arguments, got 1/],
+    [
+      'torch._utils _rebuild_tensor_v3',
+      `(${storage}${parts}\x89${hooks}ctorch\nFloatStorage\nt`,
+      /a tensor's dtype is torch.FloatStorage/,
+    ],
+    ['torch._utils _rebuild_tensor_v2', `(${storage}${parts}\x89${hooks}K\x01t`, /a tensor's metadata is 1/],
+    ['torch._utils _rebuild_tensor_v2', `(${storage}${parts}K\x00${hooks}t`, /not rebuilt as torch.save writes it/],
+    ['torch._utils _rebuild_tensor_v2', `(${storage}K\0K\x02\x85K\x01K\x01\x86\x89${hooks}t`, /differ in length/],
+    ['torch._utils _rebuild_parameter', `${plain}\x85`, /_rebuild_parameter cannot be called with 1 arguments/],
+    ['torch._utils _rebuild_parameter', `(N\x88${hooks}t`, /_rebuild_parameter cannot be called with 3 arguments/],
+    ['torch.nn.parameter Parameter', 'N\x85', /Parameter cannot be called with 1 arguments/],
+    ['torch._tensor _rebuild_from_type_v2', 'N\x85', /_rebuild_from_type_v2 cannot be called with 1 arguments/],
+  ])('%s is called as Python calls it: not with %j', (name, args, message) => {
+    expect(() => call(name, args)).toThrow(message);
+  });
+
+  it('no container, mark or value is kept waiting out of all proportion', () => {
+    const small = (pickle: string): PyValue => readPickle(bytesOf(`\x80\x02${pickle}`), new Budget(1e6), {}).value;
+    expect(() => small('('.repeat(2_200_000))).toThrow(/marks out of all proportion/);
+    expect(() => small('N'.repeat(2_200_000))).toThrow(/wait for a container out of all proportion/);
+  });
+
+  it('a storage has a size that a file can have, and a key of digits', () => {
+    const large = storage.replace('K\x04tQ', '\x8a\x07\xff\xff\xff\xff\xff\xff\x1ftQ');
+    expect(() => read(`${large}.`)).toThrow(/a storage is larger than any file/);
+    expect(() => read(`${storage.replace('X\x03\0\0\0cpu', 'N')}.`)).toThrow(/no key of digits, or no location/);
+  });
+
+  it('keys as Python prints them', () => {
+    expect(read(`}(K\x01NNN\x88N\x89N${text('a')}\x85N${text('a')}K\x02\x86Nu.`)).toEqual({
+      1: null,
+      None: null,
+      True: null,
+      False: null,
+      "('a',)": null,
+      "('a', 2)": null,
+    });
+  });
+
   it('halves of surrogate pairs, as Python writes them', () => {
     expect(read('X\x05\0\0\0a\xed\xa0\xbdb.')).toBe('a\ud83db');
     expect(read('X\x07\0\0\0\xc3\xa4\xed\xbf\xbf\xc3\xa4.')).toBe('\u00e4\udfff\u00e4');
