@@ -188,6 +188,11 @@ describe.each(optimizers)('keys that are no options of $name', ({ make }) => {
   const foreign: Record<string, StateValue> = {
     max_lr: 0.5,
     min_lr: 1e-6,
+    // Keys of other optimizers, and of users: SAM's rho, decay from layer to layer.
+    rho: 0.05,
+    lr_decay: 0.65,
+    centered: false,
+    lambd: 1,
     max_momentum: 0.95,
     base_momentum: 0.85,
     swa_lr: 0.05,
@@ -220,6 +225,13 @@ describe.each(optimizers)('keys that are no options of $name', ({ make }) => {
     expect(optimizer.paramGroups[0]).not.toHaveProperty('max_lr');
     optimizer.loadStateDict(saved);
     expect(optimizer.stateDict()).toEqual(saved);
+  });
+
+  it('but saved spellings of options are not such keys: no step has looked at them', () => {
+    const optimizer = stepped((params) => make(params));
+    const whole = optimizer.stateDict();
+    Object.assign(optimizer.paramGroups[0]!, { weight_decay: 0.5, initial_lr: 7, param_names: ['x', 'y'] });
+    expect(optimizer.stateDict()).toEqual(whole);
   });
 
   it('and the names of prototypes are refused, or are data', () => {
@@ -334,6 +346,34 @@ describe('the state of torch.optim.Adam', () => {
   });
 });
 
+describe.each(optimizers)('an entry without anything in it ($name)', ({ make }) => {
+  it('is what PyTorch leaves where somebody has looked for state: no update yet', () => {
+    const optimizer = stepped((params) => make(params));
+    const dict = copy(optimizer.stateDict());
+    dict.state[1] = {};
+    load(optimizer, dict);
+    const { state } = optimizer.stateDict();
+    expect(Object.keys(state)).toEqual(['0']);
+    expect(exactly(state[0])).toBe(exactly(dict.state[0]));
+  });
+});
+
+describe.each(optimizers)('names made of digits, as an nn.ParameterList has them ($name)', ({ make }) => {
+  it('are names where state is keyed by them', () => {
+    const parameters = parametersOf(['1', '0']);
+    const optimizer = make(parameters);
+    gradientsByName(parameters, 1);
+    optimizer.step();
+    const dict = copy(optimizer.stateDict());
+    const { param_names: names, ...group } = dict.param_groups[0]!;
+    const state = { '1': dict.state[0]!, '0': dict.state[1]! };
+    const later = make(parametersOf(['0', '1']));
+    load(later, { state, param_groups: [{ ...group, params: names! }] });
+    expect(exactly(later.stateDict().state[1])).toBe(exactly(dict.state[0]));
+    expect(exactly(later.stateDict().state[0])).toBe(exactly(dict.state[1]));
+  });
+});
+
 describe.each(optimizers)('a state dict that went through JSON ($name)', ({ make }) => {
   it('is taken, or refused by that name with the repair', () => {
     const optimizer = stepped((params) => make(params));
@@ -349,10 +389,28 @@ describe.each(optimizers)('a state dict that went through JSON ($name)', ({ make
 });
 
 describe('the state of another kind is refused by its name', () => {
+  const newer = {
+    maximize: false,
+    foreach: null,
+    capturable: false,
+    differentiable: false,
+    decoupled_weight_decay: false,
+  };
   const groups: Record<string, Record<string, StateValue>> = {
     SGD: { lr: 0.1, momentum: 0, dampening: 0, weight_decay: 0, nesterov: false, maximize: false },
     'torch.optim.Adafactor': { lr: 0.01, beta2_decay: -0.8, eps: [null, 0.001], d: 1, weight_decay: 0, foreach: null },
-    'torch.optim.NAdam': { lr: 0.1, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0, momentum_decay: 0.004 },
+    'torch.optim.NAdam': {
+      ...newer,
+      lr: 0.1,
+      betas: [0.9, 0.999],
+      eps: 1e-8,
+      weight_decay: 0,
+      momentum_decay: 0.004,
+    },
+    'torch.optim.RAdam': { ...newer, lr: 0.1, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0 },
+    'torch.optim.Muon': { lr: 0.1, weight_decay: 0.1, momentum: 0.95, nesterov: true, eps: 1e-7, ns_steps: 5 },
+    'torch.optim.Adagrad': { lr: 0.1, lr_decay: 0, eps: 1e-10, weight_decay: 0, initial_accumulator_value: 0 },
+    'torch.optim.Adadelta': { lr: 1, rho: 0.9, eps: 1e-6, weight_decay: 0, foreach: null },
     'torch.optim.RMSprop': { lr: 0.1, alpha: 0.99, eps: 1e-8, momentum: 0, centered: false, weight_decay: 0 },
     "Adafactor (transformers')": copy(stepped((params) => new Adafactor(params)).stateDict()).param_groups[0]!,
     AdamW: copy(stepped((params) => new AdamW(params)).stateDict()).param_groups[0]!,
@@ -369,9 +427,21 @@ describe('the state of another kind is refused by its name', () => {
     (of, into) => {
       const optimizer = own[into!]!;
       const dict: Dict = { state: {}, param_groups: [{ ...groups[of!], params: [0, 1] }] };
-      refuses(optimizer, () => load(optimizer, dict), `this is the state of ${of}, not of`);
+      // RAdam's groups have all that Lion needs, and eps.
+      const told = of === 'torch.optim.RAdam' && into === 'Lion' ? /state of (AdamW|torch.optim.RAdam), not of/ : of!;
+      refuses(optimizer, () => load(optimizer, dict), 'this is the state of ', told);
     },
   );
+
+  it('Adamax into AdamW: only the parameters’ state tells', () => {
+    const optimizer = own.AdamW!;
+    const { lr, betas, eps, weight_decay } = groups.AdamW!;
+    const array = (): StateValue => ({ dtype: 'float32', shape: [2, 3], data: new Float32Array(6) });
+    const entry = { step: 1, exp_avg: array(), exp_inf: array() };
+    const group = { lr, betas, eps, weight_decay, maximize: false, foreach: null, params: [0, 1] };
+    const dict = { state: { 0: entry }, param_groups: [group] } as unknown as Dict;
+    refuses(optimizer, () => load(optimizer, dict), 'this is the state of torch.optim.Adamax, not of AdamW');
+  });
 
   it.each(Object.keys(own))('a scheduler’s, or a whole checkpoint, into %s', (into) => {
     const optimizer = own[into]!;

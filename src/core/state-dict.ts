@@ -33,7 +33,7 @@ export function checkKeys(
   required: readonly string[],
   optional: readonly string[] = [],
 ): void {
-  const known = [...required, ...optional];
+  const known = [...new Set([...required, ...optional])];
   for (const key of Object.keys(value)) if (!known.includes(key)) unknownName(label, 'key', key, known);
   requireKeys(label, value, required);
 }

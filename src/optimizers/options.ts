@@ -6,7 +6,7 @@ import { integer, iterated, number, oneOf, optionalText, options, record, show, 
 import type { StateValue } from '../core/dtype.ts';
 import { Parameter, parametersOf, wrapped } from '../core/parameter.ts';
 import { own, plainNumbers, requireKeys, snakeCase } from '../core/state-dict.ts';
-import { kindOf } from './kinds.ts';
+import { refuseOthers } from './kinds.ts';
 import type { ParamGroup, ParamGroupInput, Params } from './param-group.ts';
 import { type Option, type OptionCheck, option, type Rule } from './rule.ts';
 
@@ -89,19 +89,9 @@ export class GroupOptions {
     const entry = record(at, saved);
     const rule = this.#rule;
     const foreign = Object.keys(this.#foreign);
-    const other = kindOf(entry, [...Object.keys(rule.options).map(snakeCase), ...foreign]);
-    if (other !== undefined) {
-      const repair = other.startsWith('torch.')
-        ? 'train on without it, or in PyTorch'
-        : 'load it into one of that kind';
-      throw new RangeError(`${at}: this is the state of ${other}, not of ${rule.name}; ${repair}`);
-    }
-    const needed = this.#table.filter(([, row]) => row.saved === 'always');
-    requireKeys(
-      at,
-      entry,
-      needed.map(([name]) => snakeCase(name)),
-    );
+    const needed = this.#table.filter(([, row]) => row.saved === 'always').map(([name]) => snakeCase(name));
+    refuseOthers(at, rule.name, entry, [...Object.keys(rule.options).map(snakeCase), ...foreign], needed);
+    requireKeys(at, entry, needed);
     const group: Values = { params: [], lr: null };
     const read = (key: string): unknown => plainNumbers(`${at}: ${key}`, own(entry, key));
     for (const [name, row] of this.#table) {
@@ -113,7 +103,7 @@ export class GroupOptions {
     if (initialLr !== undefined) group.initialLr = number(`${at}: initial_lr`, initialLr);
     rule.checkGroup?.(at, group as ParamGroup, false);
     rule.checkSaved?.(at, group as ParamGroup);
-    const known = [...this.#names.map(snakeCase), ...foreign, 'params', 'param_names', 'initial_lr'];
+    const known = this.#savedKeys();
     for (const key of Object.keys(entry)) {
       if (known.includes(key) || entry[key] === undefined) continue;
       // Neither this library's own spelling of an option nor a prototype is somebody else's key.
@@ -122,6 +112,11 @@ export class GroupOptions {
       group[key] = structuredClone(entry[key]);
     }
     return group;
+  }
+
+  /** All keys of a saved group that have a meaning here. */
+  #savedKeys(): string[] {
+    return [...this.#names.map(snakeCase), ...Object.keys(this.#foreign), 'params', 'param_names', 'initial_lr'];
   }
 
   /** A group as a state dict has it; params aside. */
@@ -139,10 +134,11 @@ export class GroupOptions {
   }
 
   /**
-   * Keys of a live group that this library does not know, and its name; without what is not data.
+   * Keys of a live group that this library does not know, and its name; without what is not data,
+   * and without saved spellings of what it does know (`weight_decay`): no step has looked at them.
    */
   restOf(live: ParamGroup): string[] {
-    const known = [...this.#names, ...Object.keys(this.#foreign), 'params', 'initialLr', '__proto__'];
+    const known = [...this.#names, ...this.#savedKeys(), 'initialLr', '__proto__'];
     const noData = ['undefined', 'function', 'symbol'];
     return Object.keys(live).filter((key) => !known.includes(key) && !noData.includes(typeof (live as Values)[key]));
   }

@@ -6,10 +6,11 @@ import { integer, isRecord, listOf, optionalText, record, show } from '../core/c
 import { dictOfKind } from '../core/dict-kind.ts';
 import type { OptimizerStateDict, StateValue } from '../core/dtype.ts';
 import { matchNames } from '../core/match-names.ts';
-import { label } from '../core/parameter.ts';
+import { label, sizeOf } from '../core/parameter.ts';
 import { checkKeys, own, requireKeys, type StateArray, scalar, stateArray, type tensorOf } from '../core/state-dict.ts';
 import { typescriptKernels } from '../engine/kernels.ts';
 import { OWN } from '../engine/work.ts';
+import { refuseOthers } from './kinds.ts';
 import type { Members } from './members.ts';
 import type { GroupOptions } from './options.ts';
 import type { ParamGroup } from './param-group.ts';
@@ -61,10 +62,12 @@ export class StateKeeper {
   #saveSlot({ step, arrays, parameter, work, group }: Slot, toTensor: typeof tensorOf): Record<string, StateValue> {
     const entry: Record<string, StateValue> = { step };
     const { state, savedNumbers = {} } = this.#rule;
+    const Zeros = parameter.dtype === 'float64' ? Float64Array : Float32Array;
     for (const { key, shape, begun, when } of state) {
       const used = begun === undefined ? when?.(group) !== false : work.numbers[begun] !== 0;
-      const array = arrays.get(key);
-      if (used && array !== undefined) entry[key] = toTensor(array, shape(parameter.shape, work.cut)!);
+      const needed = used ? shape(parameter.shape, work.cut) : null;
+      // What an option asks for since the last step begins with zeros.
+      if (needed !== null) entry[key] = toTensor(arrays.get(key) ?? new Zeros(sizeOf(needed)), needed);
     }
     for (const [key, place] of Object.entries(savedNumbers)) entry[key] = work.numbers[place]!;
     return entry;
@@ -90,7 +93,10 @@ export class StateKeeper {
       if (slot === undefined) {
         throw new RangeError(`${where}: state has an entry ${show(id)}, but no group lists that parameter`);
       }
-      loaded.set(slot, this.#read(where, savedState[id], slot, groups[slot.groupIndex] as ParamGroup));
+      const entry = savedState[id];
+      // PyTorch makes an empty entry when somebody looks for one.
+      if (isRecord(entry) && Object.keys(entry).length === 0) continue;
+      loaded.set(slot, this.#read(where, entry, slot, groups[slot.groupIndex] as ParamGroup));
     }
     try {
       for (const [slot, { arrays }] of loaded) {
@@ -152,7 +158,9 @@ export class StateKeeper {
       if (needed !== null) shapes.set(key, needed);
       else if (begun !== undefined) optional.push(key);
     }
-    checkKeys(at, entry, [...(stepless === true ? [] : ['step']), ...shapes.keys()], optional);
+    const needed = [...(stepless === true ? [] : ['step']), ...shapes.keys()];
+    refuseOthers(at, this.#rule.name, entry, optional, needed);
+    checkKeys(at, entry, needed, optional);
     const number = (key: string, otherwise: number): number =>
       own(entry, key) === undefined ? otherwise : scalar(`${at}: ${key}`, entry[key]);
     return {
@@ -190,8 +198,9 @@ function listed(at: string, group: Record<string, unknown>, count: number): [id:
       throw new TypeError(`${at}: params[${i}] must be a parameter's number, got ${show(id)}`);
     }
     const name = optionalText(`${at}: param_names[${i}]`, names[i] ?? undefined);
-    // Where state is keyed by names (torch.distributed), the ids are the names.
-    return [String(id), name ?? (typeof id === 'string' && !/^\d+$/.test(id) ? id : undefined)];
+    // Where state is keyed by names (torch.distributed), the ids are the names: an nn.ParameterList's
+    // are digits.
+    return [String(id), name ?? (typeof id === 'string' ? id : undefined)];
   });
 }
 

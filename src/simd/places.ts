@@ -21,8 +21,7 @@ export const ZEROS_AT: number = 1024;
 export const COLUMNS_AT: number = ZEROS_AT + 8 * SPAN;
 export const ROWS_AT: number = COLUMNS_AT + 8 * SPAN;
 export const LANES_AT: number = ROWS_AT + 8 * (CHUNK + 4);
-export const SCRATCH_AT: number = LANES_AT + 16 * (CHUNK + 4);
-export const TILES_AT: number = SCRATCH_AT + 128;
+export const TILES_AT: number = LANES_AT + 16 * (CHUNK + 4);
 /** Four rows of a span of doubles. */
 export const TILE_ROOM: number = 4 * 8 * SPAN;
 /**

@@ -21,7 +21,6 @@ import {
   LANES_AT,
   PLACE_AT,
   ROWS_AT,
-  SCRATCH_AT,
   SPAN,
   TILE,
   TILE_ROOM,
@@ -73,7 +72,6 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
   const COLUMNS = base + COLUMNS_AT;
   const ROWS = base + ROWS_AT;
   const LANES = base + LANES_AT;
-  const SCRATCH = base + SCRATCH_AT;
   const TILES = base + TILES_AT;
   const doubles = new Float64Array(buffer);
   const memory = (width === 4 ? new Float32Array(buffer) : doubles) as Floats;
@@ -435,7 +433,7 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
       const mTile = enter(2, m0, NONE, false, m, at + k, n);
       const vTile = enter(3, v0, NONE, false, v, at + k, n);
       const lTile = largest === null ? 0 : enter(4, l0, NONE, false, largest, at + k, n);
-      wasm.adam(pTile, gTile, mTile, vTile, lTile, n, sign, rest1, beta2, rest2, scale, eps, before, after, SCRATCH);
+      wasm.adam(pTile, gTile, mTile, vTile, lTile, n, sign, rest1, beta2, rest2, scale, eps, before, after);
       leave(pTile, p0, p, pAt + k, n);
       leave(mTile, m0, m, at + k, n);
       leave(vTile, v0, v, at + k, n);

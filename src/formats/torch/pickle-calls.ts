@@ -117,14 +117,17 @@ function tensor(args: readonly PyValue[], dtype: PyValue | undefined, metadata: 
     last += (size - 1) * strides[axis]!;
     if (!Number.isSafeInteger(count) || !Number.isSafeInteger(last)) fail('a tensor is larger than any file');
   }
-  if (count > 0 ? last >= room : start > room) fail(`a tensor reaches to element ${last} of a storage with ${room}`);
+  // One without elements lies nowhere, wherever a slice has left it.
+  const empty = count === 0;
+  if (!empty && last >= room) fail(`a tensor reaches to element ${last} of a storage with ${room}`);
   let negative = false;
   let conjugate = false;
   if (metadata !== undefined && metadata !== null) {
     if (!isDict(metadata)) fail(`a tensor's metadata is ${describe(metadata)}`);
     negative = flag(metadata, 'neg');
     conjugate = flag(metadata, 'conj');
-    if (negative && (type.kind === 'bool' || type.kind === 'byte')) fail(`a tensor of ${type.name} cannot be negative`);
+    const signless = type.kind === 'bool' || type.kind === 'byte';
+    if (negative && signless && !empty) fail(`a tensor of ${type.name} cannot be negative`);
     if (conjugate && type.kind !== 'complex') fail(`a tensor of ${type.name} has no conjugate`);
   }
   return new PyTensor(storage, type, begin + start, sizes, strides, negative, conjugate);

@@ -361,13 +361,13 @@ class Reader {
     const id = this.#pop();
     const storage = this.#guarded(() => storageOf(id, this.#legacy));
     const known = this.#storages.get(storage.key);
-    if (known !== undefined && (known.type !== storage.type || known.count !== storage.count))
-      this.#fail(`storage ${storage.key} is described in two ways`);
-    if (known === undefined) {
-      this.#spend(COST.tensor / 2);
-      this.#storages.set(storage.key, storage);
-    }
-    const one = known ?? storage;
+    const same = known !== undefined && known.type === storage.type && known.count === storage.count;
+    // Memory without bytes has no format: a complex tensor and its real part may share it.
+    const empty = known?.count === 0 && storage.count === 0;
+    if (known !== undefined && !same && !empty) this.#fail(`storage ${storage.key} is described in two ways`);
+    if (!same) this.#spend(COST.tensor / 2);
+    if (known === undefined) this.#storages.set(storage.key, storage);
+    const one = same ? known : storage;
     this.#stack.push(this.#legacy ? this.#guarded(() => viewOfStorage(one, id)) : one);
   }
 

@@ -12,9 +12,6 @@
  *
  * Bits that may look different and are not:
  * - An absent row is a row of zeros with factor 0: it adds +0 to sums that are never -0.
- * - Root, sum and quotient of float32 numbers are formed in float32; the TypeScript loops round the
- *   double results. Rounding twice is harmless here, as 53 >= 2 · 24 + 2 (Figueroa 1995, "When is
- *   double rounding innocuous?"), subnormal quotients included.
  *
  * What V8 makes of it (Node 20.20, V8 11.3, read with `--no-liftoff --print-wasm-code`) decides the
  * loops' shapes:
@@ -29,9 +26,9 @@
  * Measured, the least of 50 runs, in nanoseconds per element (Intel Xeon of family 6, model 167,
  * 4.1 GHz, one thread, arrays of 64 KiB in this memory; in brackets the same loops before they were
  * shaped so): sumSquares 0.138 (0.154), reduce 0.19 (0.21), measure 0.20, apply 0.31 (0.37), with
- * decay 0.37, applyMomentum 0.58 (0.67), measureVector 0.50, applyVector 1.26, adam 1.24 (1.35).
- * The ports for multiplications and conversions would allow 0.12, 0.16, 0.20, 0.30, 0.36, 0.54 and,
- * for adam, 1.0. Arrays of 64 MiB: apply 0.61 (1.08), with decay 0.63 (1.35), applyMomentum 0.89
+ * decay 0.37, applyMomentum 0.58 (0.67), measureVector 0.50, applyVector 1.26. The ports for
+ * multiplications and conversions would allow 0.12, 0.16, 0.20, 0.30, 0.36 and 0.54. Arrays of 64
+ * MiB: apply 0.61 (1.08), with decay 0.63 (1.35), applyMomentum 0.89
  * (1.24) for two rows at a time; sumSquares 0.27 (0.55) for the touch ahead. With rows of 2 KiB, 64
  * MiB: apply 0.63 (1.24), applyMomentum 0.92 (1.72) for rows of either half instead of neighbours.
  * Tried and refused:
@@ -42,10 +39,10 @@
  *   no faster. With stores of 16 bytes: 0.23.
  * - apply with two rows by four columns: 0.316. measure with eight columns: no faster, with four a
  *   little at 64 columns.
- * - adam with eight elements at a time 1.24, with the quotient's halves by way of memory instead of
- *   a shuffle 1.23, with the condition at its end 1.25.
- * - adam with the products with sign and keepAfter also where these are 1: 1.7 instead of 1.5 (AMD
- *   EPYC of family 25). Root and quotient take 0.1.
+ * - adam with root and quotient in float32, four in a register: 1.99 where double takes 1.94 (Intel
+ *   Xeon of model 207); the conversions cost what the narrower division gains. With the products
+ *   with sign and keepAfter also where these are 1: 1.7 instead of 1.5 (AMD EPYC of family 25).
+ *   AMSGrad with two elements at a time: 3.2 instead of 2.6.
  * - fused multiply-add and relaxed SIMD: other bits.
  */
 
@@ -53,7 +50,7 @@ import { reduce, measure } from './matrix-sums';
 import { apply, applyMomentum } from './matrix-steps';
 import { sumSquares, nonFinite } from './flat-sums';
 import { measureVector, applyVector } from './vector-steps';
-import { adamFloat, adamDouble } from './adam-steps';
+import { adam } from './adam-steps';
 import { widenBrains, widenHalves, narrowBrains, narrowHalves } from './sixteen-lanes';
 
 // ---------------------------------------------------------------- matrices: sums
@@ -176,16 +173,16 @@ export function applyVector64(
 
 export function adam32(
   p: usize, g: usize, m: usize, v: usize, largest: usize, length: i32,
-  sign: f64, rest1: f64, beta2: f64, rest2: f64, scale: f64, eps: f64, before: f64, after: f64, scratch: usize,
+  sign: f64, rest1: f64, beta2: f64, rest2: f64, scale: f64, eps: f64, before: f64, after: f64,
 ): void {
-  adamFloat(p, g, m, v, largest, length, sign, rest1, beta2, rest2, scale, eps, before, after, scratch);
+  adam<f32>(p, g, m, v, largest, length, sign, rest1, beta2, rest2, scale, eps, before, after);
 }
 
 export function adam64(
   p: usize, g: usize, m: usize, v: usize, largest: usize, length: i32,
-  sign: f64, rest1: f64, beta2: f64, rest2: f64, scale: f64, eps: f64, before: f64, after: f64, scratch: usize,
+  sign: f64, rest1: f64, beta2: f64, rest2: f64, scale: f64, eps: f64, before: f64, after: f64,
 ): void {
-  adamDouble(p, g, m, v, largest, length, sign, rest1, beta2, rest2, scale, eps, before, after, scratch);
+  adam<f64>(p, g, m, v, largest, length, sign, rest1, beta2, rest2, scale, eps, before, after);
 }
 
 // ---------------------------------------------------------------- 16 bits

@@ -3,7 +3,7 @@ Small files of torch.save in every form that torch.load(weights_only=True) reads
 
 Usage: python make_torch_files.py    writes VERSION/*.pt and VERSION/expected.json beside this script
 
-Run with torch 2.0.1, 2.5.1 and 2.13.0 (each with numpy). Every file is first read again by torch.load(weights_only=True),
+Run with torch 2.0.1, 2.5.1 and 2.13.0 (each with numpy); "empties" with 2.13.0 alone. Every file is first read again by torch.load(weights_only=True),
 where that release can; names that begin with "refused-" are read by PyTorch and not here.
 """
 
@@ -165,6 +165,17 @@ signs = {
 }
 # Of a conjugated tensor's own memory, as float32: lazily negated.
 imaginary = complexes.clone().conj().imag
+# What has no elements: slices behind the end of a memory without bytes, which has no format either.
+nothing = torch.empty(0, 2, dtype=torch.complex64)
+empties = {
+    "column": torch.empty(0, 3)[:, 1:],
+    "row": torch.empty(3, 0, dtype=torch.uint16)[2:],
+    "turned": torch.empty(0, 3, 2).permute(2, 0, 1)[1:],
+    "complex": nothing,
+    "real": nothing.real,
+    "part": nothing.imag[:, 1:],
+    "negative": torch._neg_view(torch.empty(0, 2))[:, 1],
+}
 values = {
     "size": torch.Size([2, 3]),
     "counter": collections.Counter({30: 1, 80: 2}),
@@ -204,13 +215,14 @@ files = {
     "views": (views, {}),
     "signs": (signs, {}),
     "imaginary": (imaginary, {}),
+    "empties": (empties, {}),
     "attributed": ({"tensor": attributed}, {}),
     "storage": ([torch.tensor([1.0, 2.0]).storage(), torch.tensor([3, 4], dtype=torch.int16).untyped_storage()], {}),
     "protocol3": ({key: value for key, value in checkpoint.items()}, {"pickle_protocol": 3}),
     "protocol4": ({"model": model.state_dict(), "bytes": b"\x00\xff", "set": {1}}, {"pickle_protocol": 4}),
     "protocol5": ({"model": model.state_dict(), "bytearray": bytearray(b"\x01"), "set": {1}}, {"pickle_protocol": 5}),
 }
-for name in ("model", "checkpoint", "views", "signs", "values", "parameter"):
+for name in ("model", "checkpoint", "views", "signs", "values", "parameter", "empties"):
     files[f"legacy-{name}"] = (files[name][0], {"_use_new_zipfile_serialization": False})
 refused = {
     "refused-sparse": torch.eye(2).to_sparse(),
