@@ -106,10 +106,15 @@ interface Run {
 /** Every loop, on the arrays of a run. */
 const calls: Record<string, (run: Run) => unknown> = {
   sumSquares: ({ loops, arrays: [, g], gAt, rows, cols }) => loops.sumSquares(g!, gAt, rows * cols),
+  sumSquaresFar: ({ loops, arrays: [, g], gAt, rows, cols }) => loops.sumSquaresFar(g!, gAt, rows * cols),
   reduce: ({ loops, arrays: [, g], gAt, rows, cols, rowVector, colVector }) =>
-    loops.reduce(g!, gAt, rows, cols, rowVector, 2, colVector, 2),
+    loops.reduce(g!, gAt, rows, cols, rowVector, 2, colVector, 2, false),
+  'reduce, by streams': ({ loops, arrays: [, g], gAt, rows, cols, rowVector, colVector }) =>
+    loops.reduce(g!, gAt, rows, cols, rowVector, 2, colVector, 2, true),
   measure: ({ loops, arrays: [, g], gAt, rows, cols, rowVector, colVector, s }) =>
-    loops.measure(g!, gAt, rows, cols, rowVector, 2, colVector, 2, s[0]!),
+    loops.measure(g!, gAt, rows, cols, rowVector, 2, colVector, 2, s[0]!, false),
+  'measure, by streams': ({ loops, arrays: [, g], gAt, rows, cols, rowVector, colVector, s }) =>
+    loops.measure(g!, gAt, rows, cols, rowVector, 2, colVector, 2, s[0]!, true),
   apply: ({ loops, arrays: [p, g], at, rows, cols, rowVector, colVector, s }) =>
     loops.apply(p!, g!, at, rows, cols, rowVector, 2, colVector, 2, s[0]!),
   'apply, without decay': ({ loops, arrays: [p, g], at, rows, cols, rowVector, colVector }) =>
@@ -689,7 +694,7 @@ describe('the loops alone', () => {
     for (const inside of [true, false]) {
       const columns = inside ? kernels.allocate('float64', 3) : new Float64Array(3);
       const rows = new Float64Array(4);
-      floats32(kernels).reduce(g, 0, 4, 3, rows, 0, columns, 0);
+      floats32(kernels).reduce(g, 0, 4, 3, rows, 0, columns, 0, false);
       const expected = [0, 1, 2].map((j) => [0, 1, 2, 3].reduce((sum, i) => sum + (3 * i + j - 5) ** 2, 0));
       expect([...columns]).toEqual(expected);
     }

@@ -15,6 +15,14 @@ const MOST_BLOCKS = 32;
 const LEAST_ELEMENTS = 16384;
 const VECTOR_BLOCK = 65536;
 
+/**
+ * Elements from which on a matrix is not in the caches when its turn comes, as a rule: 1 MiB of
+ * float32. The passes that only read it then do so at eight places of a block at once.
+ */
+const FAR = 2 ** 18;
+/** Rows from stream to stream, at most. */
+const MOST_APART = 128;
+
 /** Elements of a strip, unless four rows alone have more. */
 const STRIP = 8192;
 
@@ -26,6 +34,21 @@ export function roundUp4(n: number): number {
 /** Rows of one block of a `rows` by `cols` matrix: a multiple of 4, at least 16. */
 export function blockRows(rows: number, cols: number): number {
   return Math.max(16, roundUp4(rows / MOST_BLOCKS), roundUp4(LEAST_ELEMENTS / Math.max(1, cols)));
+}
+
+/** Whether the sums over a matrix go by streams; the order of sums is told in `sums.ts`. */
+export function isFar(rows: number, cols: number): boolean {
+  return rows * cols >= FAR;
+}
+
+/** Rows from stream to stream where so many are to be read, by eight streams: at least 1. */
+export function rowsApart(rows: number): number {
+  return Math.max(1, Math.min(MOST_APART, Math.floor(rows / 8)));
+}
+
+/** Elements of each of the eight streams through a flat range: a multiple of 8. */
+export function lengthOfStream(length: number): number {
+  return Math.floor(length / 64) * 8;
 }
 
 /** Elements of one block of a vector. */

@@ -17,17 +17,19 @@
  * @module
  */
 import { number, show } from '../core/check.ts';
+import { isSixteen } from '../core/dtype.ts';
 import { power } from '../core/math.ts';
 import type { Parameter } from '../core/parameter.ts';
 import type { StateArray } from '../core/state-dict.ts';
 import { flatBlock, type Pass, rowsBlock } from '../engine/pass.ts';
 import type { Strip } from '../engine/strip.ts';
 import { OWN, places, total, type Work } from '../engine/work.ts';
+import { isFar } from '../loops/blocks.ts';
 import * as matrix64 from '../loops/generated/matrix64.ts';
-import { sumSquares as sumSquares64 } from '../loops/generated/sums64.ts';
+import { sumSquares as sumSquares64, sumSquaresFar as sumSquaresFar64 } from '../loops/generated/sums64.ts';
 import * as vector64 from '../loops/generated/vector64.ts';
 import * as matrix from '../loops/matrix.ts';
-import { sumSquares } from '../loops/sums.ts';
+import { sumSquares, sumSquaresFar } from '../loops/sums.ts';
 import * as vector from '../loops/vector.ts';
 import { check, checkBlock } from './elementwise.ts';
 import { Optimizer } from './optimizer.ts';
@@ -85,6 +87,7 @@ type Group = ParamGroup<AdafactorOptions>;
 const float32 = {
   check: check.float32.check,
   sumSquares,
+  sumSquaresFar,
   reduce: matrix.reduce,
   measure: matrix.measure,
   apply: matrix.apply,
@@ -96,6 +99,7 @@ const float32 = {
 const float64 = {
   check: check.float64.check,
   sumSquares: sumSquares64,
+  sumSquaresFar: sumSquaresFar64,
   reduce: matrix64.reduce,
   measure: matrix64.measure,
   apply: matrix64.apply,
@@ -108,6 +112,14 @@ type AdafactorLoops = typeof float32;
 type AdafactorStrip = Strip<AdafactorLoops>;
 
 // ---------------------------------------------------------------- passes
+
+/**
+ * Whether the sums go by streams. Not in 16 bits: there the loops read strips, which are in the
+ * first cache or short.
+ */
+function goesFar({ cut, dtype }: AdafactorWork): boolean {
+  return isFar(cut.rows, cut.cols) && !isSixteen(dtype);
+}
 
 /** Pass 0 of a matrix: row and column sums of G²; columns of several blocks are kept apart. */
 function reduceRows(
@@ -136,7 +148,7 @@ function reduceStrip(
   sums: Float64Array,
   sumsAt: number,
 ): void {
-  g.loops.reduce(g.array, g.at, count, work.cut.cols, work.own.rowSums, row, sums, sumsAt);
+  g.loops.reduce(g.array, g.at, count, work.cut.cols, work.own.rowSums, row, sums, sumsAt, goesFar(work));
 }
 
 /** Pass 1 of a matrix: the sums of U² and P². */
@@ -153,8 +165,12 @@ function measureRows(
   const colAt = Math.floor(row / rows) * cols;
   const { rowInverse, colInverse } = own;
   const update = into + SUM.update;
-  sums[update] = g.loops.measure(g.array, g.at, count, cols, rowInverse, row, colInverse, colAt, sums[update]!);
-  sums[into + SUM.weights]! += p.loops.sumSquares(p.array, p.at, count * cols);
+  const far = goesFar(work);
+  sums[update] = g.loops.measure(g.array, g.at, count, cols, rowInverse, row, colInverse, colAt, sums[update]!, far);
+  const length = count * cols;
+  sums[into + SUM.weights]! += far
+    ? p.loops.sumSquaresFar(p.array, p.at, length)
+    : p.loops.sumSquares(p.array, p.at, length);
 }
 
 /** Pass 2 of a matrix: P, through the first moment where there is one. */

@@ -68,3 +68,12 @@ export class Copies {
     for (const copy of this.#copies) if (copy.buffer === buffer && copy.array !== array) copy.filled = -1;
   }
 }
+
+/** Less than this many numbers are copied one by one. */
+const FEW = 32;
+
+/** Copies `length` numbers. */
+export function copy(from: Floats, fromAt: number, to: Floats, toAt: number, length: number): void {
+  if (length < FEW) for (let k = 0; k < length; k++) to[toAt + k] = from[fromAt + k]!;
+  else to.set(fromAt === 0 && from.length === length ? from : from.subarray(fromAt, fromAt + length), toAt);
+}

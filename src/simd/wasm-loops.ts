@@ -13,7 +13,8 @@ import type * as sums from '../loops/sums.ts';
 import type * as vector from '../loops/vector.ts';
 import type { CheckLoop } from '../optimizers/elementwise.ts';
 import type { Arena } from './arena.ts';
-import { type Copies, type Copy, NONE } from './copies.ts';
+import { type Copies, type Copy, copy, NONE } from './copies.ts';
+import { farSums, type WasmFarSums } from './far-sums.ts';
 import {
   CHUNK,
   COLUMNS_AT,
@@ -35,12 +36,11 @@ import {
 export type SimdLoops = typeof sums & typeof matrix & typeof vector & typeof adam & { readonly check: CheckLoop };
 
 /** What `assembly/` exports, for one array type; its arguments are said there. */
-export interface WasmLoops {
+export interface WasmLoops extends WasmFarSums {
   readonly reduce: (...args: number[]) => void;
   readonly measure: (...args: number[]) => number;
   readonly apply: (...args: number[]) => void;
   readonly applyMomentum: (...args: number[]) => void;
-  readonly sumSquares: (...args: number[]) => number;
   readonly measureVector: (...args: number[]) => number;
   readonly applyVector: (...args: number[]) => void;
   readonly adam: (...args: number[]) => void;
@@ -50,20 +50,6 @@ export interface WasmLoops {
 
 /** Float64 arrays go where the types say Float32Array: all loops have one shape. */
 type Floats = Float32Array;
-
-/** Less than this many numbers are copied one by one. */
-const FEW = 32;
-
-function copy(
-  from: Floats | Float64Array,
-  fromAt: number,
-  to: Floats | Float64Array,
-  toAt: number,
-  length: number,
-): void {
-  if (length < FEW) for (let k = 0; k < length; k++) to[toAt + k] = from[fromAt + k]!;
-  else to.set(fromAt === 0 && from.length === length ? from : from.subarray(fromAt, fromAt + length), toAt);
-}
 
 /** The loops over arrays with `width` bytes per element, with their fixed places from `base`. */
 export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 4 | 8, base: number): SimdLoops {
@@ -224,14 +210,26 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
     };
   }
 
+  const far = farSums(arena, wasm, width, base, {
+    memory,
+    keptOf,
+    columns,
+    rowFactors,
+    leaveRowSums,
+    leaveColumnSums,
+  });
+
   return {
     sumSquares,
+    sumSquaresFar: far.sumSquares,
     check: nonFinite === undefined ? sumSquares : finite(nonFinite),
 
-    reduce(g, offset, rows, cols, rowSums, rowAt, colSums, colAt) {
+    reduce(g, offset, rows, cols, rowSums, rowAt, colSums, colAt, byStreams) {
+      const done = byStreams && cols > 0 ? rows - (rows % 8) : 0;
+      if (done > 0) far.reduce(g, offset, rows, cols, rowSums, rowAt, colSums, colAt);
       const g0 = arena.address(g);
       const gKept = keptOf(g0, g);
-      for (let i = 0; i < rows; i += CHUNK) {
+      for (let i = done; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
         if (cols === 0) doubles.fill(0, rowsAt, rowsAt + chunk);
         for (let j = 0; j < cols; j += SPAN) {
@@ -252,11 +250,13 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
       }
     },
 
-    measure(g, offset, rows, cols, rowFactor, rowAt, colFactor, colAt, sum) {
+    measure(g, offset, rows, cols, rowFactor, rowAt, colFactor, colAt, sum, byStreams) {
+      const done = byStreams ? rows - (rows % 8) : 0;
+      let total = sum;
+      if (done > 0) total = far.measure(g, offset, rows, cols, rowFactor, rowAt, colFactor, colAt, sum);
       const g0 = arena.address(g);
       const gKept = keptOf(g0, g);
-      let total = sum;
-      for (let i = 0; i < rows; i += CHUNK) {
+      for (let i = done; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
         rowFactors(rowFactor, rowAt + i, chunk);
         const before = total;

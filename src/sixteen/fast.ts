@@ -159,7 +159,7 @@ function lookUp(table: Float32Array, out: Float32Array): Readonly<Record<string,
       c: Rows,
       colAt: number,
     ): void {
-      matrix16.reduce(g, at, rows, cols, r, rowAt, c, colAt, table);
+      matrix16.reduce(g, at, rows, cols, r, rowAt, c, colAt, false, table);
     },
     measure(
       g: Uint16Array,
@@ -172,7 +172,7 @@ function lookUp(table: Float32Array, out: Float32Array): Readonly<Record<string,
       colAt: number,
       sum: number,
     ): number {
-      return matrix16.measure(g, at, rows, cols, r, rowAt, c, colAt, sum, table);
+      return matrix16.measure(g, at, rows, cols, r, rowAt, c, colAt, sum, false, table);
     },
     apply(
       p: Uint16Array,

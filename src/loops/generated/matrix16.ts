@@ -5,6 +5,9 @@
  * @module
  */
 
+import { rowsApart } from '../blocks.ts';
+
+
 /** The squares of one column of four rows, added. */
 function squares(a0: number, a1: number, a2: number, a3: number): number {
   return a0 * a0 + a1 * a1 + (a2 * a2 + a3 * a3);
@@ -12,7 +15,7 @@ function squares(a0: number, a1: number, a2: number, a3: number): number {
 
 /**
  * Row and column sums of G²: `rowSums[rowAt + i]` is set to row i's, `colSums[colAt + j]` has
- * column j's added. G is `rows` by `cols`, row-major, from `offset`.
+ * column j's added. G is `rows` by `cols`, row-major, from `offset`; `far`: by eight streams.
  */
 export function reduce(
   g: Uint16Array,
@@ -23,14 +26,24 @@ export function reduce(
   rowAt: number,
   colSums: Float64Array,
   colAt: number,
+  far: boolean,
   table: Float32Array,
 ): void {
   let i = 0;
+  let from = 0;
+  let to = 0;
+  let apart = 1;
   for (; i + 3 < rows; i += 4) {
-    const p0 = offset + i * cols;
-    const p1 = p0 + cols;
-    const p2 = p1 + cols;
-    const p3 = p2 + cols;
+    if (i === to) {
+      from = i;
+      apart = far ? rowsApart(rows - i) : 1;
+      to = i + 8 * apart;
+    }
+    const row = from + ((i - from) >> 3) + ((i - from) & 4) * apart;
+    const p0 = offset + row * cols;
+    const p1 = p0 + apart * cols;
+    const p2 = p1 + apart * cols;
+    const p3 = p2 + apart * cols;
     let e0 = 0;
     let e1 = 0;
     let e2 = 0;
@@ -96,10 +109,11 @@ export function reduce(
       }
       colSums[colAt + j]! += squares(a0, a1, a2, a3);
     }
-    rowSums[rowAt + i] = e0 + o0;
-    rowSums[rowAt + i + 1] = e1 + o1;
-    rowSums[rowAt + i + 2] = e2 + o2;
-    rowSums[rowAt + i + 3] = e3 + o3;
+    const r = rowAt + row;
+    rowSums[r] = e0 + o0;
+    rowSums[r + apart] = e1 + o1;
+    rowSums[r + 2 * apart] = e2 + o2;
+    rowSums[r + 3 * apart] = e3 + o3;
   }
   if (i < rows) reduceLast(g, offset + i * cols, rows - i, cols, rowSums, rowAt + i, colSums, colAt, table);
 }
@@ -155,7 +169,7 @@ function weighted(
 /**
  * Sum of U² = G² / V̂ with 1 / V̂_ij = rowFactor_i · colFactor_j, added to `sum` one group of four
  * rows after the other; the quotient is formed as
- * ((g0²f0 + g1²f1) + (g2²f2 + g3²f3)) · colFactor_j.
+ * ((g0²f0 + g1²f1) + (g2²f2 + g3²f3)) · colFactor_j. `far`: by eight streams.
  */
 export function measure(
   g: Uint16Array,
@@ -167,19 +181,30 @@ export function measure(
   colFactor: Float64Array,
   colAt: number,
   sum: number,
+  far: boolean,
   table: Float32Array,
 ): number {
   let i = 0;
+  let from = 0;
+  let to = 0;
+  let apart = 1;
   let total = sum;
   for (; i + 3 < rows; i += 4) {
-    const p0 = offset + i * cols;
-    const p1 = p0 + cols;
-    const p2 = p1 + cols;
-    const p3 = p2 + cols;
-    const f0 = rowFactor[rowAt + i]!;
-    const f1 = rowFactor[rowAt + i + 1]!;
-    const f2 = rowFactor[rowAt + i + 2]!;
-    const f3 = rowFactor[rowAt + i + 3]!;
+    if (i === to) {
+      from = i;
+      apart = far ? rowsApart(rows - i) : 1;
+      to = i + 8 * apart;
+    }
+    const row = from + ((i - from) >> 3) + ((i - from) & 4) * apart;
+    const p0 = offset + row * cols;
+    const p1 = p0 + apart * cols;
+    const p2 = p1 + apart * cols;
+    const p3 = p2 + apart * cols;
+    const r = rowAt + row;
+    const f0 = rowFactor[r]!;
+    const f1 = rowFactor[r + apart]!;
+    const f2 = rowFactor[r + 2 * apart]!;
+    const f3 = rowFactor[r + 3 * apart]!;
     let even = 0;
     let odd = 0;
     let j = 0;

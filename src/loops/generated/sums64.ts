@@ -5,8 +5,21 @@
  * @module
  */
 
+import { lengthOfStream } from '../blocks.ts';
+
+
 /** Sum of x² over `length` elements from `offset`, in eight lanes. */
 export function sumSquares(x: Float64Array, offset: number, length: number): number {
+  return squaresBy(x, offset, length, 0);
+}
+
+/** {@link sumSquares} by eight streams. */
+export function sumSquaresFar(x: Float64Array, offset: number, length: number): number {
+  return squaresBy(x, offset, length, lengthOfStream(length));
+}
+
+/** By eight streams of `stream` elements each, then what is left. */
+function squaresBy(x: Float64Array, offset: number, length: number, stream: number): number {
   let l0 = 0;
   let l1 = 0;
   let l2 = 0;
@@ -16,8 +29,10 @@ export function sumSquares(x: Float64Array, offset: number, length: number): num
   let l6 = 0;
   let l7 = 0;
   const end = offset + length;
-  let k = offset;
-  for (; k + 7 < end; k += 8) {
+  const rounds = Math.floor(length / 8);
+  for (let round = 0; round < rounds; round++) {
+    // So many rounds as a stream has elements are those of all eight.
+    const k = offset + (round < stream ? (round & 7) * stream + (round & -8) : 8 * round);
     const x0 = x[k]!;
     const x1 = x[k + 1]!;
     const x2 = x[k + 2]!;
@@ -35,6 +50,7 @@ export function sumSquares(x: Float64Array, offset: number, length: number): num
     l6 += x6 * x6;
     l7 += x7 * x7;
   }
+  const k = offset + 8 * rounds;
   if (k < end) l0 += x[k]! * x[k]!;
   if (k + 1 < end) l1 += x[k + 1]! * x[k + 1]!;
   if (k + 2 < end) l2 += x[k + 2]! * x[k + 2]!;

@@ -46,9 +46,9 @@
  * - fused multiply-add and relaxed SIMD: other bits.
  */
 
-import { reduce, measure } from './matrix-sums';
+import { reduce, measure, reduceFar, measureFar } from './matrix-sums';
 import { apply, applyMomentum } from './matrix-steps';
-import { sumSquares, nonFinite } from './flat-sums';
+import { sumSquares, sumSquaresFar, nonFinite } from './flat-sums';
 import { measureVector, applyVector } from './vector-steps';
 import { adam } from './adam-steps';
 import { sumAbsolute, largest, scale, clamp, addScaled, divide } from './gradient-lanes';
@@ -94,6 +94,39 @@ export function measure64(
   return measure<f64>(g, stride, rows, cols, row, col, lanes, zeros, first, total);
 }
 
+/**
+ * Eight rows at a time, `far` bytes from each other: `rows` rounds, each one row further. In
+ * `lanes`, `sums` and `row` they are `apart` rows from each other; {@link measureFar32} has its lanes
+ * by groups, two a round.
+ */
+export function reduceFar32(
+  g: usize, stride: usize, far: usize, rows: i32, cols: i32, lanes: usize, apart: usize, col: usize,
+  first: i32, last: i32, sums: usize,
+): void {
+  reduceFar<f32>(g, stride, far, rows, cols, lanes, apart, col, first, last, sums);
+}
+
+export function reduceFar64(
+  g: usize, stride: usize, far: usize, rows: i32, cols: i32, lanes: usize, apart: usize, col: usize,
+  first: i32, last: i32, sums: usize,
+): void {
+  reduceFar<f64>(g, stride, far, rows, cols, lanes, apart, col, first, last, sums);
+}
+
+export function measureFar32(
+  g: usize, stride: usize, far: usize, rows: i32, cols: i32, row: usize, apart: usize, col: usize,
+  lanes: usize, first: i32, total: f64,
+): f64 {
+  return measureFar<f32>(g, stride, far, rows, cols, row, apart, col, lanes, first, total);
+}
+
+export function measureFar64(
+  g: usize, stride: usize, far: usize, rows: i32, cols: i32, row: usize, apart: usize, col: usize,
+  lanes: usize, first: i32, total: f64,
+): f64 {
+  return measureFar<f64>(g, stride, far, rows, cols, row, apart, col, lanes, first, total);
+}
+
 // ---------------------------------------------------------------- matrices: steps
 
 export function apply32(
@@ -136,6 +169,15 @@ export function sumSquares32(x: usize, length: i32, lanes: usize, first: i32, ah
 
 export function sumSquares64(x: usize, length: i32, lanes: usize, first: i32, ahead: i32): f64 {
   return sumSquares<f64>(x, length, lanes, first, ahead);
+}
+
+/** Eight parts of `length` elements, a multiple of 8, `far` bytes apart; sumSquares goes on from there. */
+export function sumSquaresFar32(x: usize, length: i32, far: usize, lanes: usize, first: i32): void {
+  sumSquaresFar<f32>(x, length, far, lanes, first);
+}
+
+export function sumSquaresFar64(x: usize, length: i32, far: usize, lanes: usize, first: i32): void {
+  sumSquaresFar<f64>(x, length, far, lanes, first);
 }
 
 export function nonFinite32(x: usize, length: i32, place: usize, ahead: i32): i32 {

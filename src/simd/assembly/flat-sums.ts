@@ -77,6 +77,49 @@ export function sumSquares<T>(x: usize, length: i32, lanes: usize, first: i32, a
   return joined(all);
 }
 
+/**
+ * The same of eight parts at once, of `length` elements each, a multiple of 8, `far` bytes apart:
+ * eight elements of the first, eight of the second, and so on. The lanes are left for
+ * {@link sumSquares} to go on with.
+ */
+// @ts-ignore: decorator
+@inline
+export function sumSquaresFar<T>(x: usize, length: i32, far: usize, lanes: usize, first: i32): void {
+  let l0 = f64x2.splat(0);
+  let l1 = l0;
+  let l2 = l0;
+  let l3 = l0;
+  if (!first) {
+    l0 = v128.load(lanes);
+    l1 = v128.load(lanes, 16);
+    l2 = v128.load(lanes, 32);
+    l3 = v128.load(lanes, 48);
+  }
+  const end = x + length * sizeof<T>();
+  if (x != end) {
+    do {
+      let at = x;
+      const last = x + (far << 3);
+      do {
+        const x0 = two<T>(at);
+        const x1 = twoAt2<T>(at);
+        const x2 = twoAt4<T>(at);
+        const x3 = twoAt6<T>(at);
+        l0 = f64x2.add(l0, f64x2.mul(x0, x0));
+        l1 = f64x2.add(l1, f64x2.mul(x1, x1));
+        l2 = f64x2.add(l2, f64x2.mul(x2, x2));
+        l3 = f64x2.add(l3, f64x2.mul(x3, x3));
+        at += far;
+      } while (at != last);
+      x += 8 * sizeof<T>();
+    } while (x != end);
+  }
+  v128.store(lanes, l0);
+  v128.store(lanes, l1, 16);
+  v128.store(lanes, l2, 32);
+  v128.store(lanes, l3, 48);
+}
+
 // @ts-ignore: decorator
 @inline
 function differences(x: usize): v128 {
