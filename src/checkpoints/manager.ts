@@ -255,7 +255,7 @@ export class CheckpointManager {
   }
 }
 
-/** The metric that a checkpoint was saved with, or null. @throws CheckpointError for other texts. */
+/** The metric that a checkpoint was saved with, or null. @throws CheckpointError otherwise. */
 function metricOf(about: string): number | null {
   const saved: unknown = JSON.parse(about);
   if (isRecord(saved)) {

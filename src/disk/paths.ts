@@ -48,6 +48,14 @@ export function refuseOthers(path: string, stats: Stats): void {
  * @throws Error with a code when something else than a file is there.
  */
 export function targetOf(path: string): string {
+  const target = throughLinks(path);
+  const stats = statsAt(target);
+  if (stats !== null) refuseOthers(path, stats);
+  return target;
+}
+
+/** What is at the end of symbolic links, also where nothing is there yet. */
+export function throughLinks(path: string): string {
   let target = path;
   for (let links = 0; lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() === true; links++) {
     if (links === MOST_LINKS) {
@@ -56,8 +64,6 @@ export function targetOf(path: string): string {
     // Where folders are links too, a link's `..` leads up from the folder that it really lies in.
     target = resolve(realFolder(target), readlinkSync(target));
   }
-  const stats = statsAt(target);
-  if (stats !== null) refuseOthers(path, stats);
   return join(realFolder(target), basename(target));
 }
 
