@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { AdamW, Parameter } from 'tensorless';
 import { CheckpointManager, saveTrainingState } from 'tensorless/node';
-import { CheckpointError, encodeSafetensors } from 'tensorless/safetensors';
+import { CheckpointError, decodeSafetensors, encodeSafetensors } from 'tensorless/safetensors';
 import { afterAll, describe, expect, it } from 'vitest';
 
 const folder = mkdtempSync(join(tmpdir(), 'tensorless-manager-'));
@@ -117,12 +117,29 @@ describe('CheckpointManager', () => {
     await expect(new CheckpointManager(file).list()).rejects.toThrow(/ENOTDIR/);
   });
 
+  it.each(['null', '5', '[]', '{"metric":null}', '{"metric":""}', '{"metric":"low"}', '{"metric":"NaN"}', '{'])(
+    'skips a file about which %s is said, as one that is damaged',
+    async (about) => {
+      const at = inner();
+      const manager = new CheckpointManager(at, { keepBest: 1 });
+      await manager.save(1, run(1), { metric: 3 });
+      const { tensors, metadata } = decodeSafetensors(readFileSync(join(at, 'step-1.safetensors')));
+      const [key] = Object.keys(metadata).filter((name) => name !== 'tensorless');
+      const second = join(at, 'step-2.safetensors');
+      writeFileSync(second, encodeSafetensors(tensors, { ...metadata, [key!]: about }));
+      expect(await manager.loadLatest(live())).toMatchObject({ step: 1, skipped: [second] });
+      expect(await manager.loadBest(live())).toMatchObject({ step: 1, skipped: [second] });
+      expect(await manager.list()).toMatchObject([{ step: 1, metric: 3 }]);
+    },
+  );
+
   it('never touches foreign files', async () => {
     const at = inner();
     const foreign: Record<string, Uint8Array> = {
       'notes.txt': new Uint8Array(3),
       'step-1.safetensors.bak': new Uint8Array(3),
       'step-01.safetensors': new Uint8Array(3),
+      'step-9007199254740993.safetensors': new Uint8Array(3),
       'model.safetensors': encodeSafetensors({}),
       'step-2.safetensors': encodeSafetensors({ w: { dtype: 'uint8', shape: [1], data: new Uint8Array(1) } }),
     };
@@ -203,6 +220,11 @@ describe('CheckpointManager', () => {
     const manager = new CheckpointManager(at);
     await expect(manager.save(-1, run(0))).rejects.toThrow(/step must be an integer at least 0, got -1/);
     await expect(manager.save(1, run(0), { metric: Number.NaN })).rejects.toThrow(/metric must be a number, got NaN/);
+    await expect(manager.save(1, run(0), { metrics: 1 } as never)).rejects.toThrow(/Did you mean "metric"/);
+    for (const wrong of [null, 5]) {
+      expect(() => new CheckpointManager(at, wrong as never)).toThrow(/options must be an object/);
+      await expect(manager.save(1, run(0), wrong as never)).rejects.toThrow(/options must be an object/);
+    }
     await expect(manager.save(1, { extra: () => 1 })).rejects.toThrow(TypeError);
     expect(readdirSync(join(at, '..')).map((name) => basename(name))).toEqual([]);
   });

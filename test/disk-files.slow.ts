@@ -70,6 +70,19 @@ describe('a path', () => {
     },
   );
 
+  it('through a link in a folder that is itself reached by a link: `..` is that of the folder', async () => {
+    const at = inner();
+    mkdirSync(join(at, 'deep/er'), { recursive: true });
+    symlinkSync('deep/er', join(at, 'short'));
+    symlinkSync('../run.safetensors', join(at, 'deep/er/up'));
+    for (const n of [1, 2]) {
+      await saveTrainingState(join(at, 'short/up'), parts(n));
+      expect(await loaded(join(at, 'short/up'))).toBe(n);
+      expect(await loaded(join(at, 'deep/run.safetensors'))).toBe(n);
+    }
+    expect(readdirSync(at).sort()).toEqual(['deep', 'short']);
+  });
+
   it('of a folder, a FIFO or a device is refused, for saving and loading, and nothing waits', async () => {
     const at = inner();
     const fifo = join(at, 'fifo');

@@ -2,7 +2,16 @@
  * Folders of Hugging Face: weights in one file and in shards, checkpoints of Trainer (test/torch
  * has a real one).
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -59,6 +68,40 @@ describe('loadWeights', () => {
         [3, 4],
       ]);
     }
+  });
+
+  it('takes a weight that is in two shards from the one that the index names', async () => {
+    for (const [name, value] of [
+      ['model-00001-of-00002.safetensors', 7],
+      ['model-00002-of-00002.safetensors', 3],
+    ] as const) {
+      const at = sharded();
+      writeFileSync(
+        join(at, 'model-00001-of-00002.safetensors'),
+        encodeSafetensors({ a: tensor(1, 2), b: tensor(7, 7) }),
+      );
+      const path = join(at, 'model.safetensors.index.json');
+      const index = JSON.parse(readFileSync(path, 'utf8')) as { weight_map: Record<string, string> };
+      index.weight_map.b = name;
+      json(path, index);
+      const parameters = [zeros('a'), zeros('b'), zeros('c')];
+      await loadWeights(at, parameters);
+      expect(parameters.map((p) => p.data[0])).toEqual([1, value, 5]);
+      delete index.weight_map.b;
+      json(path, index);
+      await expect(loadWeights(at, parameters)).rejects.toThrow(/the weight "b" is in two of its files/);
+    }
+  });
+
+  it('says what a folder without safetensors has; refuses unknown options', async () => {
+    const at = inner();
+    await expect(loadWeights(at, [zeros('a')])).rejects.toMatchObject({ code: 'ENOENT' });
+    writeFileSync(join(at, 'pytorch_model.bin'), 'x');
+    await expect(loadWeights(at, [zeros('a')])).rejects.toThrow(
+      /has no model.safetensors and no model.safetensors.index.json; it has "pytorch_model.bin": save the whole/,
+    );
+    await expect(loadWeights(at, [zeros('a')], { stirct: false } as never)).rejects.toThrow(/Did you mean "strict"/);
+    await expect(loadWeights(at, [zeros('a')], null as never)).rejects.toThrow(/options must be an object, got null/);
   });
 
   it('refuses missing and unexpected names, all or none; reports them where strict is false', async () => {
@@ -245,6 +288,37 @@ describe('saveTrainerCheckpoint and loadTrainerCheckpoint', () => {
       global_step: 7,
       stateful_callbacks: { Mine: { args: {} }, TrainerControl: {} },
     });
+  });
+
+  it('saves to one folder in the order of the calls, and through a link', async () => {
+    const at = inner();
+    symlinkSync('real', join(at, 'link'));
+    const weight = (value: number): Parameter => {
+      const one = zeros('a');
+      one.data.fill(value);
+      return one;
+    };
+    const calls = ['link', 'real', 'link', 'real'].map((name, i) =>
+      saveTrainerCheckpoint(join(at, name), { parameters: [weight(i)] }, { globalStep: i }),
+    );
+    await Promise.all(calls);
+    const loaded = zeros('a');
+    expect(await loadTrainerCheckpoint(join(at, 'link'), { parameters: [loaded] })).toMatchObject({ globalStep: 3 });
+    expect(loaded.data[0]).toBe(3);
+    expect(readdirSync(at).sort()).toEqual(['link', 'real']);
+    expect(lstatSync(join(at, 'link')).isSymbolicLink()).toBe(true);
+  });
+
+  it('refuses a trainer state that JSON cannot hold', async () => {
+    const at = join(inner(), 'none');
+    const circle: Record<string, unknown> = {};
+    circle.self = circle;
+    for (const trainerState of [{ seed: 5n }, circle]) {
+      await expect(saveTrainerCheckpoint(at, {}, { globalStep: 1, trainerState })).rejects.toThrow(
+        /^saveTrainerCheckpoint: trainerState must hold what JSON can, without bigints and circles: .{1,100}$/,
+      );
+    }
+    expect(existsSync(at)).toBe(false);
   });
 
   it('changes nothing when one file does not fit, and refuses what has no place', async () => {

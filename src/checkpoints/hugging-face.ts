@@ -2,7 +2,9 @@
  * Weights in a folder as Hugging Face's libraries keep them: one safetensors file, or shards with
  * an index.
  */
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { options as checkedOptions, isRecord } from '../core/check.ts';
 import type { NumericArray, StateTensor } from '../core/dtype.ts';
 import type { Parameter } from '../core/parameter.ts';
 import { isUint16 } from '../core/typed-array.ts';
@@ -57,7 +59,7 @@ export async function loadWeights(
   options: LoadWeightsOptions = {},
 ): Promise<LoadedWeights> {
   const absolute = pathOf('loadWeights', folder);
-  const { strict = true } = options;
+  const { strict = true } = checkedOptions('loadWeights', options, ['strict']) as LoadWeightsOptions;
   if (typeof strict !== 'boolean')
     throw new TypeError(`loadWeights: strict must be true or false, got ${brief(strict)}`);
   const list = namedParameters('loadWeights', parameters);
@@ -78,13 +80,20 @@ export async function prepareWeights(
   parameters: readonly Parameter[],
   strict: boolean,
 ): Promise<LoadedWeights & { commit: () => void }> {
-  const shards = await openShards(absolute);
+  const { shards, shardOf } = await openShards(absolute);
   try {
     const places = new Map<string, [Shard, Entry]>();
     for (const shard of shards) {
       for (const entry of shard.header.entries) {
-        if (places.has(entry.name)) {
-          throw new CheckpointError(`${shownPath(absolute)}: the weight ${quoted(entry.name)} is in two of its files`);
+        const there = places.get(entry.name);
+        if (there !== undefined) {
+          // Of two the index says which.
+          const named = shardOf.get(entry.name);
+          if (named === there[0].path) continue;
+          if (named !== shard.path)
+            throw new CheckpointError(
+              `${shownPath(absolute)}: the weight ${quoted(entry.name)} is in two of its files`,
+            );
         }
         places.set(entry.name, [shard, entry]);
       }
@@ -163,12 +172,18 @@ function put({ data, dtype }: Parameter, from: string, saved: StateTensor['data'
   }
 }
 
-/** The safetensors files of a model, opened. */
-async function openShards(path: string): Promise<Shard[]> {
-  const files: string[] = [];
-  if (statsAt(path)?.isDirectory() !== true) files.push(path);
-  else if (statsAt(join(path, SINGLE)) !== null || statsAt(join(path, INDEX)) === null) files.push(join(path, SINGLE));
-  else files.push(...(await shardFiles(path)));
+/** The safetensors files of a model, opened; which of them an index gives for each weight. */
+async function openShards(path: string): Promise<{ shards: Shard[]; shardOf: ReadonlyMap<string, string> }> {
+  let shardOf: ReadonlyMap<string, string> = new Map();
+  let files = [path];
+  if (statsAt(path)?.isDirectory() === true) {
+    if (statsAt(join(path, SINGLE)) !== null) files = [join(path, SINGLE)];
+    else if (statsAt(join(path, INDEX)) === null) await refuseFolder(path);
+    else {
+      shardOf = await shardFiles(path);
+      files = [...new Set(shardOf.values())].sort();
+    }
+  }
   const shards: Shard[] = [];
   try {
     for (const file of files) {
@@ -184,7 +199,18 @@ async function openShards(path: string): Promise<Shard[]> {
     for (const { source } of shards) await source.close();
     throw error;
   }
-  return shards;
+  return { shards, shardOf };
+}
+
+/** Says what a folder without safetensors files has instead. */
+async function refuseFolder(path: string): Promise<never> {
+  const others = (await readdir(path)).filter((name) =>
+    /^(pytorch_model|adapter_model)\b.*\.(bin|safetensors)$/.test(name),
+  );
+  const what = others.length === 0 ? '' : `; it has ${some(others, 2)}: save the whole model as safetensors`;
+  throw Object.assign(new Error(`ENOENT: ${shownPath(path)} has no ${SINGLE} and no ${INDEX}${what}`), {
+    code: 'ENOENT',
+  });
 }
 
 /** Reads a JSON file of Python's within bounds: NaN and Infinity are numbers there. */
@@ -203,22 +229,23 @@ export async function readJsonFile(path: string): Promise<unknown> {
   }
 }
 
-/** The shards that an index names; they lie beside it. */
-async function shardFiles(folder: string): Promise<string[]> {
+/** The shard of each weight that an index names; shards lie beside it. */
+async function shardFiles(folder: string): Promise<Map<string, string>> {
   const path = join(folder, INDEX);
   const index = (await readJsonFile(path)) as { weight_map?: unknown } | null;
   const map = index?.weight_map;
-  const files = typeof map === 'object' && map !== null && !Array.isArray(map) ? [...new Set(Object.values(map))] : [];
-  for (const file of files) {
+  const shardOf = new Map<string, string>();
+  for (const [name, file] of isRecord(map) ? Object.entries(map) : []) {
     if (typeof file !== 'string' || !/^[^/\\\0]+\.safetensors$/.test(file)) {
       throw new CheckpointError(
-        `${shownPath(path)}: a shard must be the name of a safetensors file, got ${brief(file)}`,
+        `${shownPath(path)}: a shard must be the name of a safetensors file beside it, got ${brief(file)}`,
       );
     }
+    shardOf.set(name, join(folder, file));
   }
-  if (files.length === 0)
+  if (shardOf.size === 0)
     throw new CheckpointError(`${shownPath(path)}: its weight_map must name the shard of each weight`);
-  return (files as string[]).sort().map((file) => join(folder, file));
+  return shardOf;
 }
 
 /** Names of the files that weights were written to. */

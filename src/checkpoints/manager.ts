@@ -1,13 +1,14 @@
 /** A folder of checkpoints: the newest and the best are kept. */
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { options as checkedOptions, isRecord } from '../core/check.ts';
 import { busyFiles, replaceFile } from '../disk/atomic-file.ts';
 import { fileSource } from '../disk/file-source.ts';
 import { ownOfForm, removeLeftovers } from '../disk/leftovers.ts';
 import { pathOf, shownPath, statsAt } from '../disk/paths.ts';
 import { CheckpointError } from '../formats/error.ts';
 import { writePieces } from '../formats/pieces.ts';
-import { brief, quoted } from '../formats/quote.ts';
+import { brief } from '../formats/quote.ts';
 import { openHeader } from '../formats/safetensors-file.ts';
 import { named } from './run-file.ts';
 import { readContent } from './training-content.ts';
@@ -86,10 +87,8 @@ export class CheckpointManager {
    * @throws TypeError or RangeError when an option is wrong.
    */
   constructor(folder: string | URL, options: CheckpointManagerOptions = {}) {
-    const { keepLast = 3, keepBest = 0, mode = 'min', ...unknown } = options;
-    for (const key of Object.keys(unknown)) {
-      throw new RangeError(`CheckpointManager: unknown option ${quoted(key)}. Known options: keepLast, keepBest, mode`);
-    }
+    const given = checkedOptions('CheckpointManager', options, ['keepLast', 'keepBest', 'mode']);
+    const { keepLast = 3, keepBest = 0, mode = 'min' } = given as CheckpointManagerOptions;
     this.#folder = pathOf('CheckpointManager', folder);
     for (const [name, value, least] of [
       ['keepLast', keepLast, 1],
@@ -124,7 +123,7 @@ export class CheckpointManager {
     if (!Number.isSafeInteger(step) || step < 0) {
       throw new RangeError(`${where}: step must be an integer at least 0, got ${brief(step)}`);
     }
-    const { metric } = options;
+    const { metric } = checkedOptions(where, options, ['metric']) as { metric?: number };
     if (metric !== undefined && (typeof metric !== 'number' || Number.isNaN(metric))) {
       throw new RangeError(`${where}: metric must be a number, got ${brief(metric)}; leave it out where there is none`);
     }
@@ -189,7 +188,8 @@ export class CheckpointManager {
     const found: Found[] = [];
     for (const name of names) {
       const step = FILE.exec(name)?.[1];
-      if (step === undefined) continue;
+      // Another number than the name's would be the step beyond 2^53.
+      if (step === undefined || !Number.isSafeInteger(Number(step))) continue;
       const one = await look(join(this.#folder, name), Number(step));
       if (one !== null) found.push(one);
     }
@@ -255,6 +255,17 @@ export class CheckpointManager {
   }
 }
 
+/** The metric that a checkpoint was saved with, or null. @throws CheckpointError otherwise. */
+function metricOf(about: string): number | null {
+  const saved: unknown = JSON.parse(about);
+  if (isRecord(saved)) {
+    const { metric } = saved;
+    if (metric === undefined) return null;
+    if (typeof metric === 'string' && metric.trim() !== '' && !Number.isNaN(Number(metric))) return Number(metric);
+  }
+  throw new CheckpointError('CheckpointManager: what stands about the checkpoint is damaged');
+}
+
 /** What lies at a path: null when nothing does any more. */
 async function look(path: string, step: number): Promise<Found | null> {
   try {
@@ -267,16 +278,8 @@ async function look(path: string, step: number): Promise<Found | null> {
       const about = metadata[METADATA];
       if (metadata.tensorless === undefined) return { kind: 'foreign', step, path };
       readContent(metadata, source.size);
-      const { metric } = JSON.parse(about ?? '{}') as { metric?: string };
-      const own = about !== undefined;
-      return {
-        kind: 'whole',
-        own,
-        step,
-        path,
-        metric: metric === undefined ? null : Number(metric),
-        bytes: source.size,
-      };
+      const metric = about === undefined ? null : metricOf(about);
+      return { kind: 'whole', own: about !== undefined, step, path, metric, bytes: source.size };
     } finally {
       await source.close();
     }

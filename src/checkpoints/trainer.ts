@@ -7,9 +7,9 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { OptimizerStateDict, StateTensor, StateValue } from '../core/dtype.ts';
 import type { Parameter } from '../core/parameter.ts';
-import { busyFiles, replaceBytes, syncFolder } from '../disk/atomic-file.ts';
+import { busyFiles, inTurn, replaceBytes, syncFolder } from '../disk/atomic-file.ts';
 import { ownOf, removeLeftovers, temporaryName } from '../disk/leftovers.ts';
-import { pathOf, shownPath, statsAt } from '../disk/paths.ts';
+import { pathOf, shownPath, statsAt, throughLinks } from '../disk/paths.ts';
 import { CheckpointError } from '../formats/error.ts';
 import { brief, quoted } from '../formats/quote.ts';
 import { INDEX, prepareWeights, readJsonFile, SINGLE, writeWeights } from './hugging-face.ts';
@@ -127,6 +127,19 @@ function stateText({ globalStep, trainerState = {} }: SaveTrainerCheckpointOptio
   return `${pythonJson(whole)}\n`;
 }
 
+function stateBytes(where: string, options: SaveTrainerCheckpointOptions): Uint8Array {
+  let text: string;
+  try {
+    text = stateText(options);
+  } catch (cause) {
+    const [said] = (cause as Error).message.split('\n');
+    throw new TypeError(`${where}: trainerState must hold what JSON can, without bigints and circles: ${said}`, {
+      cause,
+    });
+  }
+  return new TextEncoder().encode(text);
+}
+
 /** JSON as Python's `json` reads it, with NaN and infinities: losses may be such. */
 function pythonJson(value: unknown): string {
   // A mark that no text of the state holds.
@@ -162,7 +175,8 @@ function checkOptions(where: string, options: SaveTrainerCheckpointOptions): num
  * as they are at the call.
  *
  * A folder that does not exist appears whole or not at all. In one that does, each file is replaced
- * atomically, trainer_state.json last; other files stay.
+ * atomically, trainer_state.json last; other files stay. Saves to one folder are done in the order
+ * of the calls.
  *
  * @param folder - Such as `checkpoint-500`, the name that Trainer looks for; a path or file: URL.
  * @throws (rejects) TypeError or RangeError when parts or options are wrong; the file system's
@@ -174,10 +188,10 @@ export async function saveTrainerCheckpoint(
   options: SaveTrainerCheckpointOptions,
 ): Promise<void> {
   const where = 'saveTrainerCheckpoint';
-  const absolute = pathOf(where, folder);
+  const absolute = throughLinks(pathOf(where, folder));
   const most = checkOptions(where, options);
   const checked = trainerParts(where, parts);
-  const state = new TextEncoder().encode(stateText(options));
+  const state = stateBytes(where, options);
   const tensors = checked.parameters?.map(tensorOf) ?? null;
   const dicts = STATES.flatMap((key) => {
     const part = checked[key];
@@ -189,6 +203,11 @@ export async function saveTrainerCheckpoint(
     if (saved !== null) await removeOldWeights(to, saved.files);
     await replaceBytes(join(to, STATE), state);
   };
+  await inTurn(absolute, () => replaceFolder(absolute, write));
+}
+
+/** Has a folder written to, or appear when it is written as a whole. */
+async function replaceFolder(absolute: string, write: (to: string) => Promise<void>): Promise<void> {
   const stats = statsAt(absolute);
   if (stats !== null && !stats.isDirectory()) refuseFile(absolute);
   if (stats !== null) return write(absolute);

@@ -124,14 +124,19 @@ async function writeNew(target: string, produce: (sink: ByteSink) => Promise<voi
  */
 export function replaceFile(path: string, produce: (sink: ByteSink) => Promise<void>): Promise<void> {
   const target = targetOf(path);
-  const before = underWay.get(target) ?? Promise.resolve();
-  const work = before.catch(() => {}).then(() => writeNew(target, produce));
-  underWay.set(target, work);
+  return inTurn(target, () => writeNew(target, produce));
+}
+
+/** Does work at a path after what earlier calls do there, whether that succeeds or not. */
+export function inTurn(path: string, work: () => Promise<void>): Promise<void> {
+  const before = underWay.get(path) ?? Promise.resolve();
+  const mine = before.catch(() => {}).then(work);
+  underWay.set(path, mine);
   const end = (): void => {
-    if (underWay.get(target) === work) underWay.delete(target);
+    if (underWay.get(path) === mine) underWay.delete(path);
   };
-  work.then(end, end);
-  return work;
+  mine.then(end, end);
+  return mine;
 }
 
 /** Replaces a file by these bytes. */

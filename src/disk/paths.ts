@@ -48,22 +48,33 @@ export function refuseOthers(path: string, stats: Stats): void {
  * @throws Error with a code when something else than a file is there.
  */
 export function targetOf(path: string): string {
+  const target = throughLinks(path);
+  const stats = statsAt(target);
+  if (stats !== null) refuseOthers(path, stats);
+  return target;
+}
+
+/** What is at the end of symbolic links, also where nothing is there yet. */
+export function throughLinks(path: string): string {
   let target = path;
   for (let links = 0; lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() === true; links++) {
     if (links === MOST_LINKS) {
       throw Object.assign(new Error(`ELOOP: ${shownPath(path)} is a circle of symbolic links`), { code: 'ELOOP' });
     }
-    target = resolve(dirname(target), readlinkSync(target));
+    // Where folders are links too, a link's `..` leads up from the folder that it really lies in.
+    target = resolve(realFolder(target), readlinkSync(target));
   }
-  const stats = statsAt(target);
-  if (stats !== null) refuseOthers(path, stats);
-  let folder = dirname(target);
+  return join(realFolder(target), basename(target));
+}
+
+/** The folder of a file, without links; that it is missing is said where the file is made. */
+function realFolder(path: string): string {
+  const folder = dirname(path);
   try {
-    folder = realpathSync(folder);
+    return realpathSync(folder);
   } catch {
-    // That it is missing is said where the file is made.
+    return folder;
   }
-  return join(folder, basename(target));
 }
 
 /** An error of the file system or a format, with the path before it where it is not in it. */

@@ -198,8 +198,7 @@ function listed(at: string, group: Record<string, unknown>, count: number): [id:
       throw new TypeError(`${at}: params[${i}] must be a parameter's number, got ${show(id)}`);
     }
     const name = optionalText(`${at}: param_names[${i}]`, names[i] ?? undefined);
-    // Where state is keyed by names (torch.distributed), the ids are the names; those of an
-    // nn.ParameterList are digits.
+    // Where state is keyed by names (torch.distributed), the ids are the names; they may be digits.
     return [String(id), name ?? (typeof id === 'string' ? id : undefined)];
   });
 }
