@@ -1,60 +1,90 @@
 /**
- * Any optimizer of this library as an optimizer of TensorFlow.js, for the backends whose tensors
- * can be read synchronously (cpu, wasm, webgl). Needs the package `@tensorflow/tfjs-core`,
- * version 4.
+ * Any optimizer of this library as an optimizer of TensorFlow.js. Needs the package
+ * `@tensorflow/tfjs-core`, version 4.
  *
  * TensorFlow.js keeps the weights; each step reads them and their gradients, updates them here, and
- * writes the weights back. The optimizer's state stays here, and is saved in full by
- * `tensorless/checkpoint`. (TensorFlow.js saves an optimizer with the model by `includeOptimizer`,
- * and finds its class again by name: not this one's.)
+ * writes the weights back. Where tensors can be read synchronously (cpu, wasm, webgl), `minimize`
+ * and `model.fit` work as with any optimizer; where they cannot (webgpu), and everywhere else too,
+ * there are {@link TfOptimizer.minimizeAsync} and {@link TfOptimizer.callbacks}. The optimizer is
+ * saved with a model (`includeOptimizer`), or together with the schedule by
+ * `tensorless/checkpoint`.
  *
  * @module
  */
 import {
+  dispose,
   engine,
-  type NamedTensorMap,
+  keep,
+  type Scalar,
+  serialization,
   type Tensor,
   Optimizer as TfBase,
   tensor,
   type Variable,
 } from '@tensorflow/tfjs-core';
-import { record, show } from './core/check.ts';
-import type { OptimizerStateDict, StateTensor, StateValue } from './core/dtype.ts';
-import { Parameter } from './core/parameter.ts';
+import { options as checkedOptions, optionalText, show } from './core/check.ts';
+import type { Parameter } from './core/parameter.ts';
+import { fromNamed, toNamed } from './frameworks/named-state.ts';
+import {
+  type Gradients,
+  inOrder,
+  type Listed,
+  listGradients,
+  slopesOf,
+  tensorsOf,
+  trainedOf,
+} from './frameworks/tf-gradients.ts';
+import {
+  checkReadable,
+  checkReads,
+  fromTensor,
+  LentTensors,
+  type NamedTensor,
+  toTensor,
+} from './frameworks/tf-tensors.ts';
+import { type AnyVariable, type MakeOptimizer, Variables } from './frameworks/tf-variables.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
 
-/** A tensor and its name; TensorFlow.js does not export its type. */
-export type NamedTensor = Awaited<ReturnType<TfBase['getWeights']>>[number];
+export type { AnyVariable, MakeOptimizer, NamedTensor };
 
-/** Makes the optimizer over the model's variables: called once, when they are known. */
-export type MakeOptimizer = (parameters: Parameter[]) => Optimizer;
+/** Callbacks of a batch, for `model.fit`; from {@link TfOptimizer.callbacks}. */
+export interface BatchCallbacks {
+  /** From here on gradients are kept. */
+  onBatchBegin: () => Promise<void>;
+  /** Makes the update with those that were kept. */
+  onBatchEnd: () => Promise<void>;
+}
 
 /**
  * A `tf.Optimizer` that hands its updates to an optimizer of this library; made by
- * {@link tfOptimizer}.
+ * {@link tfOptimizer}, or by TensorFlow.js when it loads a model.
  */
 export class TfOptimizer extends TfBase {
-  readonly #make: MakeOptimizer;
-  readonly #variables = new Map<string, { variable: Variable; parameter: Parameter }>();
-  #optimizer: Optimizer | undefined;
-  /** State from setWeights that waits for its variables. */
-  #waiting: NamedTensors | undefined;
+  readonly #variables: Variables;
+  readonly #lent: LentTensors = new LentTensors();
+  /** The gradients of the next step are to be kept. */
+  #keeps = false;
+  #kept: readonly Listed[] = [];
+  #busy = false;
+  #disposed = false;
 
   /** @internal */
-  constructor(make: MakeOptimizer) {
+  constructor(make: MakeOptimizer | undefined, config: serialization.ConfigDict = {}) {
     super();
-    if (typeof make !== 'function') {
-      throw new TypeError(
-        `tfOptimizer: make must be a function from parameters to an optimizer, such as (params) => new ` +
-          `Adafactor(params), got ${show(make)}`,
-      );
-    }
-    this.#make = make;
+    this.#variables = new Variables(make, config);
   }
 
   /** Name of the class, for TensorFlow.js. */
   static get className(): string {
     return 'TensorlessOptimizer';
+  }
+
+  /** The optimizer of a saved model, for TensorFlow.js; its state comes by `setWeights`. */
+  static override fromConfig<T extends serialization.Serializable>(
+    cls: serialization.SerializableConstructor<T>,
+    config: serialization.ConfigDict,
+  ): T {
+    return new cls(undefined, config);
   }
 
   /**
@@ -64,10 +94,9 @@ export class TfOptimizer extends TfBase {
    *   {@link TfOptimizer.build} was called.
    */
   get optimizer(): Optimizer {
-    if (this.#optimizer === undefined) {
-      throw new Error('TfOptimizer.optimizer: not made yet; take a step first, or name the variables with build()');
-    }
-    return this.#optimizer;
+    const { optimizer } = this.#variables;
+    if (optimizer !== undefined) return optimizer;
+    throw new Error('TfOptimizer.optimizer: not made yet; take a step first, or name the variables with build()');
   }
 
   /**
@@ -75,74 +104,195 @@ export class TfOptimizer extends TfBase {
    * after {@link TfOptimizer.readWeights}.
    */
   get parameters(): readonly Parameter[] {
-    return [...this.#variables.values()].map(({ parameter }) => parameter);
+    return this.#variables.entries.map(({ parameter }) => parameter);
   }
 
   /**
    * Makes the optimizer over these variables now, before the first step: to attach a scheduler, or
    * to load a checkpoint. Variables that appear later become a further group.
    *
-   * @throws TypeError when a variable is not float32.
+   * @throws TypeError when a variable is not float32; RangeError when a state that waits for the
+   *   variables does not fit them; Error where tensors cannot be read synchronously.
    */
-  build(variables: Iterable<Variable>): this {
-    const fresh: Parameter[] = [];
-    for (const variable of variables) {
-      if (this.#variables.has(variable.name)) continue;
-      if (variable.dtype !== 'float32') {
-        throw new TypeError(
-          `TfOptimizer: variable "${variable.name}" must be float32 to be trained, got ${variable.dtype}`,
-        );
-      }
-      const parameter = new Parameter(Float32Array.from(variable.dataSync()), variable.shape, { name: variable.name });
-      this.#variables.set(variable.name, { variable, parameter });
-      fresh.push(parameter);
-    }
-    if (fresh.length === 0) return this;
-    if (this.#optimizer === undefined) this.#optimizer = this.#make(fresh);
-    else this.#optimizer.addParamGroup({ params: fresh });
-    if (this.#waiting !== undefined) this.#putWeights(this.#waiting);
+  build(variables: Iterable<AnyVariable>): this {
+    const fresh = this.#unknown('build', variables);
+    checkReadable('build', fresh);
+    this.#variables.add(fresh.map((one) => [one, one.dataSync<'float32'>()]));
     return this;
+  }
+
+  /** {@link TfOptimizer.build}, on any backend. */
+  async buildAsync(variables: Iterable<AnyVariable>): Promise<this> {
+    const fresh = this.#unknown('buildAsync', variables);
+    await this.#alone(async () => this.#variables.add([...(await this.#variables.read(fresh))]));
+    return this;
+  }
+
+  /**
+   * The gradients of what `f` returns and one update, as with every optimizer of TensorFlow.js.
+   *
+   * @throws Error where tensors cannot be read synchronously; otherwise as
+   *   {@link TfOptimizer.applyGradients}. No variable has changed then.
+   */
+  override minimize(f: () => Scalar, returnCost = false, varList?: Variable[]): Scalar | null {
+    this.#checkIdle('minimize');
+    if (!this.#keeps) checkReads('minimize', [engine().backend]);
+    const { value, grads } = this.computeGradients(f, varList);
+    try {
+      this.applyGradients(inOrder(grads, varList));
+    } catch (error) {
+      value.dispose();
+      throw error;
+    } finally {
+      dispose(grads);
+    }
+    return costOf(value, returnCost);
+  }
+
+  /**
+   * {@link TfOptimizer.minimize} on any backend: tensors are read asynchronously, and kernels with
+   * threads use them. Leave the variables alone until it has settled.
+   */
+  async minimizeAsync(f: () => Scalar, returnCost = false, varList?: Variable[]): Promise<Scalar | null> {
+    this.#checkIdle('minimizeAsync');
+    const { value, grads } = this.computeGradients(f, varList);
+    try {
+      await this.applyGradientsAsync(inOrder(grads, varList));
+    } catch (error) {
+      value.dispose();
+      throw error;
+    } finally {
+      dispose(grads);
+    }
+    return costOf(value, returnCost);
   }
 
   /**
    * One update of every variable that has a gradient.
    *
-   * @throws Error when no variable has the given name; otherwise as the optimizer's `step`. No
-   *   variable has changed then.
+   * @throws Error when no variable has the given name, or where tensors cannot be read
+   *   synchronously; RangeError when a gradient has another shape than its variable; otherwise as
+   *   the optimizer's `step`. No variable has changed then.
    */
-  applyGradients(variableGradients: NamedTensorMap | NamedTensor[]): void {
-    const gradients: [name: string, gradient: Tensor | null][] = Array.isArray(variableGradients)
-      ? variableGradients.map(({ name, tensor: gradient }) => [name, gradient])
-      : Object.entries(variableGradients);
-    const known = engine().registeredVariables;
-    for (const [name] of gradients) {
-      if (known[name] === undefined) throw new Error(`TfOptimizer.applyGradients: there is no variable "${name}"`);
+  applyGradients(variableGradients: Gradients): void {
+    const listed = this.#list('applyGradients', variableGradients);
+    if (this.#keeps) {
+      // A clone shares the memory; whoever has the gradient may dispose it.
+      this.#kept = listed.map((one) => ({ ...one, gradient: one.gradient && keep(one.gradient.clone()) }));
+      this.#keeps = false;
+      return;
     }
-    this.build(gradients.map(([name]) => known[name]!));
-    const changed: string[] = [];
+    const fresh = this.#unknown('applyGradients', trainedOf(listed));
+    checkReadable('applyGradients', [...fresh, ...tensorsOf(listed)]);
+    this.#variables.add(fresh.map((one) => [one, one.dataSync<'float32'>()]));
     try {
-      for (const [name, gradient] of gradients) {
-        if (gradient === null || gradient === undefined) continue;
-        const { variable, parameter } = this.#variables.get(name)!;
+      for (const { variable, gradient } of listed) {
+        if (gradient === null) continue;
+        const { parameter } = this.#variables.of(variable);
         parameter.data.set(variable.dataSync<'float32'>());
-        parameter.grad = gradient.dataSync<'float32'>();
-        changed.push(name);
+        parameter.grad = slopesOf(gradient, gradient.dataSync());
       }
-      this.#optimizer?.step();
+      this.#variables.optimizer?.step();
     } finally {
-      // The gradients are tensors' memory, which TensorFlow.js takes back after the step.
-      this.#optimizer?.zeroGrad();
+      this.#forgetGradients();
     }
-    for (const name of changed) this.#write(name);
+    this.#finish(listed);
+  }
+
+  /** {@link TfOptimizer.applyGradients} on any backend. Keep the gradients until it has settled. */
+  async applyGradientsAsync(variableGradients: Gradients): Promise<void> {
+    const listed = this.#list('applyGradientsAsync', variableGradients);
+    await this.#alone(() => this.#step(listed));
+  }
+
+  async #step(listed: readonly Listed[]): Promise<void> {
+    const trained = trainedOf(listed);
+    const fresh = this.#variables.unknown('applyGradientsAsync', trained);
+    const [slopes, weights] = await Promise.all([
+      Promise.all(listed.map(({ gradient }) => gradient?.data())),
+      this.#variables.read(trained),
+    ]);
+    this.#variables.add(fresh.map((one) => [one, weights.get(one)!]));
+    try {
+      for (const [i, { variable, gradient }] of listed.entries()) {
+        if (gradient === null) continue;
+        const { parameter } = this.#variables.of(variable);
+        parameter.data.set(weights.get(variable) ?? []);
+        parameter.grad = slopesOf(gradient, slopes[i]!);
+      }
+      await this.#variables.optimizer?.stepAsync();
+    } finally {
+      this.#forgetGradients();
+    }
+    this.#finish(listed);
+  }
+
+  /** What a step leaves behind: new weights, and one step more. */
+  #finish(listed: readonly Listed[]): void {
+    const changed = listed.flatMap(({ variable, gradient }) => (gradient === null ? [] : variable));
+    this.#variables.finish(trainedOf(listed), changed);
     this.incrementIterations();
+  }
+
+  /** The gradients are tensors' memory, which TensorFlow.js takes back after the step. */
+  #forgetGradients(): void {
+    for (const { parameter } of this.#variables.entries) parameter.grad = null;
+  }
+
+  /**
+   * Callbacks by which `model.fit` and `model.fitDataset` train where tensors cannot be read
+   * synchronously: the gradients of a batch are kept, and the update is made when it has ended.
+   * They work on every backend. What belongs after the update comes after them:
+   * `callbacks: [optimizer.callbacks(), { onBatchEnd: () => scheduler.step() }]`.
+   *
+   * `fit` computes the validation at the end of an epoch before the last batch has ended, so
+   * without its update; `fitDataset` computes it afterwards.
+   */
+  callbacks(): BatchCallbacks {
+    return {
+      onBatchBegin: async () => {
+        this.#checkIdle('callbacks');
+        this.#dropKept();
+        this.#keeps = true;
+      },
+      onBatchEnd: async () => {
+        this.#keeps = false;
+        if (this.#kept.length === 0) return;
+        try {
+          await this.#alone(() => this.#step(this.#kept));
+        } finally {
+          this.#dropKept();
+        }
+      },
+    };
+  }
+
+  #dropKept(): void {
+    for (const { gradient } of this.#kept) gradient?.dispose();
+    this.#kept = [];
   }
 
   /**
    * Takes over the variables' weights, where something else than this optimizer has changed them:
-   * before saving.
+   * before saving with `tensorless/checkpoint`.
+   *
+   * @throws Error where tensors cannot be read synchronously.
    */
   readWeights(): void {
-    for (const { variable, parameter } of this.#variables.values()) parameter.data.set(variable.dataSync<'float32'>());
+    this.#checkIdle('readWeights');
+    const { entries } = this.#variables;
+    const variables = entries.map(({ variable }) => variable);
+    checkReadable('readWeights', variables);
+    for (const { variable, parameter } of entries) parameter.data.set(variable.dataSync<'float32'>());
+  }
+
+  /** {@link TfOptimizer.readWeights}, on any backend. */
+  async readWeightsAsync(): Promise<void> {
+    const { entries } = this.#variables;
+    await this.#alone(async () => {
+      const read = await Promise.all(entries.map(({ variable }) => variable.data<'float32'>()));
+      for (const [i, { parameter }] of entries.entries()) parameter.data.set(read[i]!);
+    });
   }
 
   /**
@@ -150,102 +300,110 @@ export class TfOptimizer extends TfBase {
    * {@link TfOptimizer.parameters}.
    */
   writeWeights(): void {
-    for (const name of this.#variables.keys()) this.#write(name);
-  }
-
-  /** Assigned by copy: on the cpu backend a tensor keeps the array it was made from. */
-  #write(name: string): void {
-    const { variable, parameter } = this.#variables.get(name)!;
-    const fresh = tensor((parameter.data as Float32Array).slice(), variable.shape, 'float32');
-    variable.assign(fresh);
-    fresh.dispose();
+    this.#checkIdle('writeWeights');
+    this.#variables.write();
   }
 
   /**
    * The state as named tensors, as other optimizers of TensorFlow.js give theirs: the number of
-   * steps, then each variable's arrays under `variable/key`, and its numbers as the words of
-   * doubles. Options such as the learning rate are not in it; a checkpoint has them.
+   * steps, then, for the variables of the last step and those before them, each one's arrays under
+   * `variable/key`, and its numbers as the words of doubles. The tensors are the optimizer's: their
+   * contents are replaced by the next call, and they go with {@link TfOptimizer.dispose}. Options
+   * such as the learning rate are in {@link TfOptimizer.getConfig}.
    */
   override async getWeights(): Promise<NamedTensor[]> {
-    const weights = [await this.saveIterations()];
-    if (this.#optimizer === undefined) return weights;
-    const names = [...this.#variables.keys()];
-    for (const [index, entry] of Object.entries(this.#optimizer.stateDict().state)) {
-      for (const [key, value] of Object.entries(entry)) {
-        const name = `${names[Number(index)]}/${key}`;
-        if (typeof value === 'number') {
-          const words = new Int32Array(Float64Array.of(value).buffer);
-          weights.push({ name, tensor: tensor(words, [2], 'int32') });
-        } else {
-          const { data, shape } = value as StateTensor;
-          weights.push({ name, tensor: tensor((data as Float32Array).slice(), shape, 'float32') });
-        }
-      }
-    }
-    return weights;
+    this.#checkIdle('getWeights');
+    const state = toNamed(this.#variables.states()).map(([name, value]): [string, Tensor] => [name, toTensor(value)]);
+    return this.#lent.lend([['iter', tensor(this.iterations, [], 'int32')], ...state]);
   }
 
   /**
-   * Puts the state of {@link TfOptimizer.getWeights} in place; before the first step it waits for
-   * the variables.
+   * Puts the state of {@link TfOptimizer.getWeights} in place. It goes by position, as variables
+   * have other names in each session: the first variable's state is for the first variable of the
+   * next step. Before the first step it waits for the variables.
    *
    * @throws TypeError or RangeError when it does not fit the variables; nothing has changed then.
    */
   override async setWeights(weightValues: NamedTensor[]): Promise<void> {
-    const values: NamedTensors = new Map();
-    for (const { name, tensor: value } of weightValues.slice(1)) {
-      const data = await value.data();
-      values.set(
-        name,
-        value.dtype === 'int32'
-          ? new Float64Array(Int32Array.from(data).buffer)[0]!
-          : { dtype: 'float32', shape: [...value.shape], data: Float32Array.from(data) },
+    this.#checkIdle('setWeights');
+    const [steps, ...values] = weightValues;
+    if (steps?.tensor?.size !== 1) {
+      throw new TypeError(
+        'TfOptimizer.setWeights: the list must begin with the number of steps, as getWeights gives it',
       );
     }
-    if (this.#optimizer === undefined) this.#waiting = values;
-    else this.#putWeights(values);
-    await this.extractIterations(weightValues);
-  }
-
-  #putWeights(values: NamedTensors): void {
-    const state: OptimizerStateDict['state'] = {};
-    const names = [...this.#variables.keys()];
-    for (const [path, value] of values) {
-      const slash = path.lastIndexOf('/');
-      const index = names.indexOf(path.slice(0, slash));
-      if (index < 0) {
-        throw new RangeError(
-          `TfOptimizer.setWeights: "${path}" is the state of no variable here; known are ${names.join(', ')}`,
-        );
-      }
-      state[index] = { ...record('state', state[index] ?? {}), [path.slice(slash + 1)]: value } as Record<
-        string,
-        StateValue
-      >;
-    }
-    this.optimizer.loadStateDict({ ...this.optimizer.stateDict(), state });
-    this.#waiting = undefined;
+    const [iterations] = await steps.tensor.data();
+    const state = values.map(async (one) => [one.name, await fromTensor(one.tensor)] as const);
+    this.#variables.load('setWeights', fromNamed(await Promise.all(state)));
+    this.iterations_ = iterations!;
   }
 
   /**
-   * Nothing: the options are in the function that makes the optimizer, which cannot be serialised.
+   * What TensorFlow.js keeps of the optimizer beside its weights: its class, its groups and their
+   * options. Nothing before the variables are known, or when the class is not of this library.
    */
-  getConfig(): Record<string, never> {
-    return {};
+  getConfig(): serialization.ConfigDict {
+    return this.#variables.config();
   }
 
   /** Gives all memory back; unusable afterwards. The variables are the model's and stay. */
   override dispose(): void {
-    this.#optimizer?.dispose();
+    if (this.#disposed) return;
+    this.#checkIdle('dispose');
+    this.#disposed = true;
+    this.#dropKept();
+    this.#lent.dispose();
+    this.#variables.optimizer?.dispose();
     super.dispose();
+  }
+
+  #checkIdle(method: string): void {
+    if (this.#disposed) throw new Error(`TfOptimizer.${method}: this optimizer was disposed; make a new one`);
+    if (this.#busy) {
+      throw new Error(`TfOptimizer.${method}: something asynchronous of this optimizer is under way; await it first`);
+    }
+  }
+
+  async #alone<T>(act: () => Promise<T>): Promise<T> {
+    this.#busy = true;
+    try {
+      return await act();
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #list(method: string, gradients: Gradients): Listed[] {
+    this.#checkIdle(method);
+    return listGradients(method, gradients);
+  }
+
+  #unknown(method: string, variables: Iterable<AnyVariable>): Variable[] {
+    this.#checkIdle(method);
+    return this.#variables.unknown(method, variables);
   }
 }
 
-type NamedTensors = Map<string, StateTensor | number>;
+function costOf(value: Scalar, returnCost: boolean): Scalar | null {
+  if (returnCost) return value;
+  value.dispose();
+  return null;
+}
+
+/** Options of {@link tfOptimizer}. */
+export interface TfOptimizerOptions {
+  /**
+   * The name under which TensorFlow.js saves the optimizer with a model, and finds `make` again when
+   * it loads one: for an optimizer with kernels or of your own class. Default none: what is saved
+   * tells the class and its options.
+   */
+  className?: string;
+}
 
 /**
  * Any optimizer of this library as a `tf.Optimizer`: for `minimize`, `applyGradients`, and
- * `model.compile({ optimizer })`.
+ * `model.compile({ optimizer })`. It also makes the class known to TensorFlow.js
+ * (`tf.serialization.registerClass`), which finds it by name when it loads a model.
  *
  * @param make - Called once with a parameter for each trainable variable, when they are known (at
  * the first step, or at `build`); makes the optimizer, and is a good place to attach a scheduler to
@@ -257,6 +415,31 @@ type NamedTensors = Map<string, StateTensor | number>;
  * model.compile({ optimizer, loss: 'categoricalCrossentropy' });
  * ```
  */
-export function tfOptimizer(make: MakeOptimizer): TfOptimizer {
-  return new TfOptimizer(make);
+export function tfOptimizer(make: MakeOptimizer, options: TfOptimizerOptions = {}): TfOptimizer {
+  if (typeof make !== 'function') {
+    throw new TypeError(
+      `tfOptimizer: make must be a function from parameters to an optimizer, such as (params) => new ` +
+        `Adafactor(params), got ${show(make)}`,
+    );
+  }
+  const { className } = checkedOptions('tfOptimizer', options, ['className']);
+  const name = optionalText('tfOptimizer: className', className);
+  const Class = name === undefined ? TfOptimizer : classNamed(name, make);
+  serialization.registerClass(Class);
+  return new Class(make);
+}
+
+function classNamed(name: string, make: MakeOptimizer): typeof TfOptimizer {
+  return class extends TfOptimizer {
+    static override get className(): string {
+      return name;
+    }
+
+    static override fromConfig<T extends serialization.Serializable>(
+      cls: serialization.SerializableConstructor<T>,
+      config: serialization.ConfigDict,
+    ): T {
+      return new cls(make, config);
+    }
+  };
 }

@@ -149,6 +149,10 @@ describe('imports', () => {
       'node.ts': /^node:/,
       'cli.ts': /^node:/,
       'tfjs.ts': /^@tensorflow\/tfjs-core$/,
+      'frameworks/tf-gradients.ts': /^@tensorflow\/tfjs-core$/,
+      'frameworks/tf-tensors.ts': /^@tensorflow\/tfjs-core$/,
+      'frameworks/tf-variables.ts': /^@tensorflow\/tfjs-core$/,
+      'jax.ts': /^@jax-js\/jax$/,
       // Node's modules, spelled so that bundlers for browsers do not look for them.
       'parallel.ts': /^\(computed\)$/,
       'threads/worker.ts': /^\(computed\)$/,

@@ -36,7 +36,8 @@ export const FOLDERS: Readonly<Record<string, Folder>> = {
   'command-line': { column: 8, row: 2.5, text: 'inspect, diff, convert', uses: ['checkpoints'] },
   simd: { column: 5, row: 3, text: 'WebAssembly', uses: ['optimizers'] },
   threads: { column: 6, row: 3, text: 'workers', uses: ['simd'] },
-  doors: { column: 9, row: 1.5, text: 'what is imported', uses: ['checkpoints', 'command-line', 'threads'] },
+  frameworks: { column: 6, row: 0, text: 'TensorFlow.js, jax-js', uses: ['schedules'] },
+  doors: { column: 9, row: 1.5, text: 'what is imported', uses: ['checkpoints', 'command-line', 'threads', 'frameworks'] },
 };
 
 const WIDTH = 118;
