@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { show } from '../core/check.ts';
 import { ENGINE, type Engine } from './engine.ts';
 import { type Memory, ordinary } from './memory.ts';
 
@@ -34,4 +35,15 @@ const plain: Engine = {};
 /** The engine of these kernels; those of somebody else's making are memory alone. */
 export function engineOf(kernels: Kernels): Engine {
   return kernels[ENGINE] ?? plain;
+}
+
+/** The `kernels` option of whatever has one; default the TypeScript loops. */
+export function checkedKernels(name: string, kernels: unknown): Kernels {
+  if (kernels === undefined) return typescriptKernels;
+  const given = kernels as (Partial<Kernels> & { then?: unknown }) | null;
+  if (typeof given?.allocate === 'function' && typeof given.free === 'function') return given as Kernels;
+  const repair = typeof given?.then === 'function' ? '; await it' : '';
+  throw new TypeError(
+    `${name}: kernels must be a Kernels object such as simdKernels() returns, got ${show(kernels)}${repair}`,
+  );
 }

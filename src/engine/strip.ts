@@ -20,10 +20,10 @@ export interface Loops<L> {
 }
 
 /**
- * What a pass does with the arrays: looks at the gradient, at gradient and weights, or updates the
- * weights.
+ * What a pass does with the arrays: looks at the gradient, at gradient and weights, updates the
+ * weights by the gradient, or by numbers alone.
  */
-export type Access = 'gradient' | 'both' | 'update';
+export type Access = 'gradient' | 'both' | 'update' | 'weights';
 
 /**
  * Numbers as the loops take them, and the loops to take. Float64 and 16-bit arrays go where the
@@ -137,7 +137,7 @@ export class Strip<L extends object = object> {
     const { g, p } = this;
     // An update takes both arrays with one kind of loops, from one place.
     const moved = access === 'update' && work.g.BYTES_PER_ELEMENT !== 2;
-    this.#read(g, 0, work.g, half, lookUp, from, n);
+    if (access !== 'weights') this.#read(g, 0, work.g, half, lookUp, from, n);
     if (access !== 'gradient') this.#read(p, 1, work.p, half, lookUp && !moved, from, n);
     if (!moved) return;
     g.array = this.room.strips[0]!;
@@ -182,7 +182,7 @@ export class Strip<L extends object = object> {
 
   /** Rounds updated 16-bit weights back into their array. */
   close({ p, dtype, numbers }: Work, access: Access, from: number, n: number): void {
-    if (access !== 'update' || !isSixteen(dtype)) return;
+    if ((access !== 'update' && access !== 'weights') || !isSixteen(dtype)) return;
     const half = dtype === 'float16';
     const words = this.room.words[1]!;
     if (numbers[AT.stochastic] !== 1) {

@@ -4,16 +4,28 @@
  * @module
  */
 import { options as checkedOptions, integer, listOf, number, oneOf, record, show } from '../core/check.ts';
-import type { NumericArray, StateValue } from '../core/dtype.ts';
+import type { StateValue } from '../core/dtype.ts';
 import { checkedGradient } from '../core/gradient.ts';
 import { matchNames } from '../core/match-names.ts';
 import { label, type Parameter, parametersOf } from '../core/parameter.ts';
-import { bfloat16Bits, float16BitsOf, widened } from '../core/sixteen-bits.ts';
 import { checkKeys, liveTensorOf, own, scalar, stateArray, tensorOf } from '../core/state-dict.ts';
-import { isFloat64, isShared, isUint16 } from '../core/typed-array.ts';
+import { isShared } from '../core/typed-array.ts';
+import { checkedKernels, type Kernels, typescriptKernels } from '../engine/kernels.ts';
+import { allocateOwn, freeOwn } from '../engine/memory.ts';
+import type { Work } from '../engine/work.ts';
+import { formatOf, GradientPasses } from './gradient-passes.ts';
 
 /** A running sum: float64 beside float64 parameters, else float32. */
 export type GradientSum = Float32Array | Float64Array;
+
+/** Options of {@link GradientAccumulator}. */
+export interface AccumulatorOptions {
+  /**
+   * Where the sums live and whose loops do the work: give the optimizer's. Default: the TypeScript
+   * loops; the bits are the same.
+   */
+  kernels?: Kernels;
+}
 
 /**
  * Sums the gradients of several batches, so that k batches of n examples train as one of k · n
@@ -43,15 +55,23 @@ export class GradientAccumulator {
   readonly #sums: (GradientSum | null)[];
   /** Sums are kept for the next round and told by this to be empty. */
   readonly #kept: (GradientSum | null)[];
+  /** The work of each sum, with the gradient's format that it is for. */
+  readonly #works: (Work | undefined)[] = [];
+  readonly #kernels: Kernels;
+  readonly #passes: GradientPasses;
   #step = 0;
   #weight = 0;
 
   /**
    * @param params - The parameters, in the order that `gradients` and the state dict have.
+   * @param options - `kernels`: those of the optimizer.
    * @throws TypeError when params is not an iterable of Parameters; RangeError when it is empty or
    * holds one twice.
    */
-  constructor(params: Iterable<Parameter>) {
+  constructor(params: Iterable<Parameter>, options: AccumulatorOptions = {}) {
+    const given = checkedOptions('GradientAccumulator', options, ['kernels']);
+    this.#kernels = checkedKernels('GradientAccumulator', given.kernels);
+    this.#passes = new GradientPasses(this.#kernels);
     const parameters = parametersOf('GradientAccumulator', params);
     const seen = new Set<Parameter>();
     for (const [i, parameter] of parameters.entries()) {
@@ -95,23 +115,26 @@ export class GradientAccumulator {
     const given = checkedOptions(where, options, ['weight']);
     const weight = number(`${where}: weight`, given.weight === undefined ? 1 : given.weight, { min: 0 });
     const gradients = this.#parameters.map((parameter, i) => checkedGradient(where, parameter, i));
-    // Made before the first sum changes: memory may run out.
-    for (const [i, gradient] of gradients.entries()) {
-      if (gradient !== null) this.#kept[i] ??= newSum(this.#parameters[i]!);
-    }
-    for (const [i, gradient] of gradients.entries()) {
-      if (gradient === null) continue;
-      const values = numbers(gradient, this.#parameters[i]!);
-      const sum = this.#kept[i]!;
-      const empty = this.#sums[i] === null;
-      if (empty && weight === 1) sum.set(values);
-      else {
-        if (empty) sum.fill(0);
-        if (isFloat64(sum)) addTo64(sum, values as Float64Array, weight);
-        else addTo32(sum, values as Float32Array, weight);
+    const passes = this.#passes;
+    const [first, further]: Work[][] = [[], []];
+    try {
+      // Made before the first sum changes: memory may run out.
+      for (const [i, gradient] of gradients.entries()) {
+        if (gradient === null) continue;
+        const dtype = formatOf(gradient, this.#parameters[i]!.dtype);
+        const sum = (this.#kept[i] ??= this.#newSum(this.#parameters[i]!));
+        const known = this.#works[i];
+        const work = passes.take(sum, gradient, dtype, known?.dtype === dtype ? known : undefined);
+        this.#works[i] = work;
+        (this.#sums[i] === null ? first : further)!.push(work);
       }
-      this.#sums[i] = sum;
+      if (weight === 1) passes.run('assign', 0, 0, first);
+      else for (const { p } of first!) p.fill(0);
+      passes.run('add', weight, 0, weight === 1 ? further : passes.works);
+    } finally {
+      passes.end();
     }
+    for (const [i, gradient] of gradients.entries()) if (gradient !== null) this.#sums[i] = this.#kept[i]!;
     this.#step++;
     this.#weight += weight;
   }
@@ -141,15 +164,21 @@ export class GradientAccumulator {
       const there = checkedGradient(where, parameter, i);
       return this.#sums[i] === null ? null : (there ?? newSum(parameter));
     });
-    // Division, not multiplication with a rounded reciprocal: one rounding instead of two.
-    const divisor = reduction === 'mean' ? this.#weight : 1;
+    const passes = this.#passes;
+    try {
+      for (const [i, { dtype }] of this.#parameters.entries()) {
+        const target = targets[i]!;
+        if (target !== null) passes.take(target, this.#sums[i]!, formatOf(target, dtype));
+      }
+      // By 1 for a sum: it is the number itself.
+      passes.run('divide', reduction === 'mean' ? this.#weight : 1);
+    } finally {
+      passes.end();
+    }
     for (const [i, parameter] of this.#parameters.entries()) {
       const target = targets[i]!;
       if (target === null) parameter.grad = null;
-      else {
-        writeGradient(target, this.#sums[i]!, divisor, parameter.dtype === 'float16');
-        if (parameter.grad === null) parameter.grad = target as Float32Array;
-      }
+      else if (parameter.grad === null) parameter.grad = target as Float32Array;
     }
   }
 
@@ -158,6 +187,18 @@ export class GradientAccumulator {
     this.#step = 0;
     this.#weight = 0;
     this.#sums.fill(null);
+  }
+
+  /**
+   * Starts anew and gives the sums' memory back to the kernels; the next `add` allocates it again.
+   */
+  dispose(): void {
+    this.reset();
+    for (const [i, sum] of this.#kept.entries()) {
+      this.#kept[i] = null;
+      this.#works[i] = undefined;
+      if (sum !== null) freeOwn(this.#kernels, sum);
+    }
   }
 
   /**
@@ -234,16 +275,23 @@ export class GradientAccumulator {
     if (step === 0 && sums.some((sum) => sum !== null)) {
       throw new RangeError(`${where}: step is 0, but there are sums; is the state dict complete?`);
     }
-    const room = sums.map((sum, i) => (sum === null ? this.#kept[i]! : (this.#kept[i] ?? newSum(parameters[i]!))));
+    const room = sums.map((sum, i) =>
+      sum === null ? this.#kept[i]! : (this.#kept[i] ??= this.#newSum(parameters[i]!)),
+    );
     return () => {
       this.#step = step;
       this.#weight = weight;
       for (const [i, sum] of sums.entries()) {
-        this.#kept[i] = room[i]!;
         this.#sums[i] = sum === null ? null : room[i]!;
         if (sum !== null) room[i]!.set(sum);
       }
     };
+  }
+
+  /** An empty sum in the kernels' memory. */
+  #newSum(parameter: Parameter): GradientSum {
+    if (this.#kernels === typescriptKernels) return newSum(parameter);
+    return allocateOwn(this.#kernels, parameter.dtype === 'float64' ? 'float64' : 'float32', parameter.data.length);
   }
 }
 
@@ -262,32 +310,4 @@ function newSum({ data, dtype }: Parameter): GradientSum {
   const bytes = length * (dtype === 'float64' ? 8 : 4);
   const buffer = isShared(data) ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes);
   return dtype === 'float64' ? new Float64Array(buffer) : new Float32Array(buffer);
-}
-
-function numbers(gradient: NumericArray, parameter: Parameter): GradientSum {
-  return isUint16(gradient) ? widened(gradient, parameter.dtype === 'float16') : gradient;
-}
-
-// A product with a weight of 1 is exact.
-function addTo32(sum: Float32Array, gradient: Float32Array, weight: number): void {
-  for (let k = 0; k < sum.length; k++) sum[k]! += weight * gradient[k]!;
-}
-
-function addTo64(sum: Float64Array, gradient: Float64Array, weight: number): void {
-  for (let k = 0; k < sum.length; k++) sum[k]! += weight * gradient[k]!;
-}
-
-/** Writes sum / divisor into a gradient, rounding once to the format it has. */
-function writeGradient(gradient: NumericArray, sum: GradientSum, divisor: number, half: boolean): void {
-  if (!isUint16(gradient)) {
-    for (let k = 0; k < sum.length; k++) gradient[k] = sum[k]! / divisor;
-    return;
-  }
-  const word = new Uint32Array(1);
-  const float = new Float32Array(word.buffer);
-  const narrow = half ? float16BitsOf : bfloat16Bits;
-  for (let k = 0; k < sum.length; k++) {
-    float[0] = sum[k]! / divisor;
-    gradient[k] = narrow(word[0]!);
-  }
 }

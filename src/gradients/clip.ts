@@ -6,36 +6,39 @@
  * @module
  */
 import { options as checkedOptions, number } from '../core/check.ts';
-import type { NumericArray } from '../core/dtype.ts';
 import { checkedGradient } from '../core/gradient.ts';
 import { pow } from '../core/math.ts';
 import { label, type Parameter, parametersOf } from '../core/parameter.ts';
-import { bfloat16Bits, float16BitsOf, widened } from '../core/sixteen-bits.ts';
-import { isFloat64, isUint16 } from '../core/typed-array.ts';
-import { sumSquares as sumSquares64 } from '../loops/generated/sums64.ts';
-import { sumSquares } from '../loops/sums.ts';
+import { checkedKernels, type Kernels } from '../engine/kernels.ts';
+import { total, type Work } from '../engine/work.ts';
+import { formatOf, type GradientPass, GradientPasses } from './gradient-passes.ts';
 
-type Numbers = Float32Array | Float64Array;
-
-/** A gradient, each once, with its parameter. */
-interface Given {
-  readonly name: string;
-  readonly gradient: NumericArray;
-  readonly half: boolean;
+/** Options of {@link clipGradValue}. */
+export interface ClipOptions {
+  /**
+   * Whose loops do the work: give the optimizer's. Default: the TypeScript loops; the bits are the
+   * same.
+   */
+  kernels?: Kernels;
 }
 
-function gradientsOf(where: string, params: Iterable<Parameter>): Given[] {
-  const given = new Map<Parameter, Given>();
+/** Options of {@link clipGradNorm}. */
+export interface ClipNormOptions extends ClipOptions {
+  /** p of the norm, greater than 0; default 2. Infinity: the largest absolute value. */
+  normType?: number;
+}
+
+/** Every gradient once, as a work of these passes, with its parameter's name. */
+function take(where: string, params: Iterable<Parameter>, passes: GradientPasses): Map<Work, string> {
+  const names = new Map<Work, string>();
+  const seen = new Set<Parameter>();
   for (const [i, parameter] of parametersOf(where, params).entries()) {
     const gradient = checkedGradient(where, parameter, i);
-    if (gradient === null || given.has(parameter)) continue;
-    given.set(parameter, { name: label(parameter, i), gradient, half: parameter.dtype === 'float16' });
+    if (gradient === null || seen.has(parameter)) continue;
+    seen.add(parameter);
+    names.set(passes.take(gradient, gradient, formatOf(gradient, parameter.dtype)), label(parameter, i));
   }
-  return [...given.values()];
-}
-
-function numbersOf({ gradient, half }: Given): Numbers {
-  return isUint16(gradient) ? widened(gradient, half) : gradient;
+  return names;
 }
 
 /**
@@ -46,7 +49,7 @@ function numbersOf({ gradient, half }: Given): Numbers {
  * @param maxNorm - Largest norm, at least 0. Infinity: nothing is scaled, only the norm returned,
  * also when it is not finite.
  * @param options - `normType`: p of the norm, greater than 0; default 2. Infinity: the largest
- * absolute value.
+ * absolute value. `kernels`: those of the optimizer, whose loops are faster and give the same bits.
  * @returns The norm before, in double, also of 16-bit gradients (PyTorch rounds it to their
  * format); 0 when there is no gradient.
  * @throws RangeError when the norm is NaN or infinite and maxNorm is not (nothing was scaled), or
@@ -54,28 +57,29 @@ function numbersOf({ gradient, half }: Given): Numbers {
  * @throws TypeError when params is not an iterable of Parameters, or a gradient does not fit its
  * parameter.
  */
-export function clipGradNorm(
-  params: Iterable<Parameter>,
-  maxNorm: number,
-  options: { normType?: number } = {},
-): number {
+export function clipGradNorm(params: Iterable<Parameter>, maxNorm: number, options: ClipNormOptions = {}): number {
   const where = 'clipGradNorm';
   const most = positive(`${where}: maxNorm`, maxNorm, { min: 0 });
-  const given = checkedOptions(where, options, ['normType']);
+  const given = checkedOptions(where, options, ['normType', 'kernels']);
   const p = positive(`${where}: normType`, given.normType === undefined ? 2 : given.normType, { above: 0 });
-  const gradients = gradientsOf(where, params);
-  const norm = normOf(gradients, p);
-  if (most === Number.POSITIVE_INFINITY) return norm;
-  if (!Number.isFinite(norm)) {
-    const worst = gradients.find((one) => !Number.isFinite(normOf([one], p)))?.name ?? 'several parameters together';
-    throw new RangeError(
-      `${where}: the norm is ${norm}, because of the gradient of ${worst}; nothing was scaled. ` +
-        'Leave this batch out, or lower the learning rate',
-    );
+  const passes = new GradientPasses(checkedKernels(where, given.kernels));
+  try {
+    const names = take(where, params, passes);
+    const norm = normOf(passes, p);
+    if (most === Number.POSITIVE_INFINITY) return norm;
+    if (!Number.isFinite(norm)) {
+      const worst = [...names].find(([work]) => !Number.isFinite(normOf(passes, p, [work])))?.[1];
+      throw new RangeError(
+        `${where}: the norm is ${norm}, because of the gradient of ${worst ?? 'several parameters together'}; ` +
+          'nothing was scaled. Leave this batch out, or lower the learning rate',
+      );
+    }
+    const coefficient = most / (norm + 1e-6);
+    if (coefficient < 1) passes.run('scale', coefficient);
+    return norm;
+  } finally {
+    passes.end();
   }
-  const coefficient = most / (norm + 1e-6);
-  if (coefficient < 1) for (const one of gradients) scale(one, coefficient);
-  return norm;
 }
 
 /** A number within limits, or Infinity. */
@@ -83,31 +87,20 @@ function positive(label: string, value: unknown, limits: { min?: number; above?:
   return value === Number.POSITIVE_INFINITY ? value : number(label, value, limits);
 }
 
-/** The joint p-norm. */
-function normOf(gradients: readonly Given[], p: number): number {
-  let sum = 0;
-  if (p === 2) {
-    for (const one of gradients) sum += squares(numbersOf(one));
-    return Math.sqrt(sum);
-  }
-  let largest = 0;
-  for (const one of gradients) {
-    for (const x of numbersOf(one)) {
-      if (p === 1) sum += Math.abs(x);
-      // NaN is the largest of all.
-      else if (!(Math.abs(x) <= largest)) largest = Math.abs(x) > largest ? Math.abs(x) : Number.NaN;
-    }
-  }
-  if (p === 1) return sum;
+/** The joint p-norm of these works. */
+function normOf(passes: GradientPasses, p: number, works: readonly Work[] = passes.works): number {
+  const sum = (pass: GradientPass, by = 0): number => {
+    passes.run(pass, by, p, works);
+    return works.reduce((before, work) => before + total(work, 0), 0);
+  };
+  if (p === 2) return Math.sqrt(sum('squares'));
+  if (p === 1) return sum('absolutes');
+  passes.run('largest', 0, p, works);
+  // NaN is the largest of all, to Math.max as well.
+  const largest = works.reduce((before, { sums }) => sums.reduce((a, b) => Math.max(a, b), before), 0);
   if (p === Number.POSITIVE_INFINITY || !(largest > 0 && largest < Number.POSITIVE_INFINITY)) return largest;
   // Of numbers up to 1, so that no power overflows.
-  for (const one of gradients) for (const x of numbersOf(one)) sum += x === 0 ? 0 : pow(Math.abs(x) / largest, p);
-  return largest * pow(sum, 1 / p);
-}
-
-function squares(numbers: Numbers): number {
-  if (isFloat64(numbers)) return sumSquares64(numbers, 0, numbers.length);
-  return sumSquares(numbers, 0, numbers.length);
+  return largest * pow(sum('powers', largest), 1 / p);
 }
 
 /**
@@ -117,45 +110,18 @@ function squares(numbers: Numbers): number {
  *
  * @param params - The parameters whose gradients are clipped.
  * @param clipValue - Largest absolute value, at least 0; Infinity changes nothing but is allowed.
+ * @param options - `kernels`: as of {@link clipGradNorm}.
  * @throws TypeError or RangeError when clipValue or params is wrong, or a gradient does not fit its
  * parameter; nothing was clipped.
  */
-export function clipGradValue(params: Iterable<Parameter>, clipValue: number): void {
-  const most = positive('clipGradValue: clipValue', clipValue, { min: 0 });
-  for (const { gradient, half } of gradientsOf('clipGradValue', params)) {
-    if (isUint16(gradient)) clamp16(gradient, half, most);
-    else {
-      for (let k = 0; k < gradient.length; k++) {
-        const x = gradient[k]!;
-        if (x > most) gradient[k] = most;
-        else if (x < -most) gradient[k] = -most;
-      }
-    }
-  }
-}
-
-function clamp16(gradient: Uint16Array, half: boolean, most: number): void {
-  const bits = new Uint32Array(Float32Array.of(most).buffer)[0]!;
-  const bound = half ? float16BitsOf(bits) : bfloat16Bits(bits);
-  const infinity = half ? 0x7c00 : 0x7f80;
-  for (let k = 0; k < gradient.length; k++) {
-    const x = gradient[k]!;
-    const magnitude = x & 0x7fff;
-    // Patterns of one sign are in the order of their numbers; beyond infinity they are NaN.
-    if (magnitude > bound && magnitude <= infinity) gradient[k] = (x & 0x8000) | bound;
-  }
-}
-
-function scale({ gradient, half }: Given, coefficient: number): void {
-  if (!isUint16(gradient)) {
-    for (let k = 0; k < gradient.length; k++) gradient[k]! *= coefficient;
-    return;
-  }
-  const numbers = widened(gradient, half);
-  const words = new Uint32Array(numbers.buffer);
-  const narrow = half ? float16BitsOf : bfloat16Bits;
-  for (let k = 0; k < gradient.length; k++) {
-    numbers[k]! *= coefficient;
-    gradient[k] = narrow(words[k]!);
+export function clipGradValue(params: Iterable<Parameter>, clipValue: number, options: ClipOptions = {}): void {
+  const where = 'clipGradValue';
+  const most = positive(`${where}: clipValue`, clipValue, { min: 0 });
+  const passes = new GradientPasses(checkedKernels(where, checkedOptions(where, options, ['kernels']).kernels));
+  try {
+    take(where, params, passes);
+    passes.run('clamp', most);
+  } finally {
+    passes.end();
   }
 }

@@ -9,7 +9,7 @@ import type { OptimizerStateDict, StateValue } from '../core/dtype.ts';
 import { checkedGradient } from '../core/gradient.ts';
 import { label, type Parameter } from '../core/parameter.ts';
 import { liveTensorOf, tensorOf } from '../core/state-dict.ts';
-import { type Kernels, typescriptKernels } from '../engine/kernels.ts';
+import { checkedKernels } from '../engine/kernels.ts';
 import { Members } from './members.ts';
 import { GroupOptions } from './options.ts';
 import type { ParamGroup, ParamGroupInput, Params } from './param-group.ts';
@@ -41,7 +41,7 @@ export abstract class Optimizer<O = object> {
     const { kernels, ...given } = checkedOptions(rule.name, options, [...GroupOptions.namesOf(rule), 'kernels']);
     this.#name = rule.name;
     this.#members = new Members(rule.name);
-    this.#stepper = new Stepper(rule, checkKernels(rule.name, kernels));
+    this.#stepper = new Stepper(rule, checkedKernels(rule.name, kernels));
     this.#options = new GroupOptions(rule, given);
     this.#state = new StateKeeper(rule, this.#options, this.#members, this.#stepper);
     this.defaults = this.#options.defaults;
@@ -262,14 +262,4 @@ export abstract class Optimizer<O = object> {
     const groups = inputs.map((input, i) => this.#options.readInput(input, first + i));
     this.#members.add(groups, this.#stepper.makeWork);
   }
-}
-
-function checkKernels(name: string, kernels: unknown): Kernels {
-  if (kernels === undefined) return typescriptKernels;
-  const given = kernels as (Partial<Kernels> & { then?: unknown }) | null;
-  if (typeof given?.allocate === 'function' && typeof given.free === 'function') return given as Kernels;
-  const repair = typeof given?.then === 'function' ? '; await it' : '';
-  throw new TypeError(
-    `${name}: kernels must be a Kernels object such as simdKernels() returns, got ${show(kernels)}${repair}`,
-  );
 }

@@ -7,6 +7,7 @@ import type { Engine } from '../engine/engine.ts';
 import type { Arena } from './arena.ts';
 import { simdBytes } from './bytes.ts';
 import { Copies } from './copies.ts';
+import { simdGradients } from './wasm-gradients.ts';
 import { simdLoops, type WasmLoops } from './wasm-loops.ts';
 import { simdSixteen, type WasmSixteen } from './widen.ts';
 
@@ -111,8 +112,14 @@ export function simdEngine(
 ): Engine {
   const { exports } = new (webAssembly()!.Instance)(compiled[shared ? 'shared' : 'private']!, { env: { memory } });
   return {
-    float32: simdLoops(arena, copies, wasmLoops(exports, '32'), 4, base),
-    float64: simdLoops(arena, copies, wasmLoops(exports, '64'), 8, base),
+    float32: {
+      ...simdLoops(arena, copies, wasmLoops(exports, '32'), 4, base),
+      ...simdGradients(arena, exports, 4, base),
+    },
+    float64: {
+      ...simdLoops(arena, copies, wasmLoops(exports, '64'), 8, base),
+      ...simdGradients(arena, exports, 8, base),
+    },
     sixteen: simdSixteen(arena.buffer, sixteenOf(exports), base),
   };
 }

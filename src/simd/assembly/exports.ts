@@ -51,6 +51,7 @@ import { apply, applyMomentum } from './matrix-steps';
 import { sumSquares, nonFinite } from './flat-sums';
 import { measureVector, applyVector } from './vector-steps';
 import { adam } from './adam-steps';
+import { sumAbsolute, largest, scale, clamp, addScaled, divide } from './gradient-lanes';
 import { widenBrains, widenHalves, narrowBrains, narrowHalves } from './sixteen-lanes';
 
 // ---------------------------------------------------------------- matrices: sums
@@ -183,6 +184,58 @@ export function adam64(
   sign: f64, rest1: f64, beta2: f64, rest2: f64, scale: f64, eps: f64, before: f64, after: f64,
 ): void {
   adam<f64>(p, g, m, v, largest, length, sign, rest1, beta2, rest2, scale, eps, before, after);
+}
+
+// ---------------------------------------------------------------- gradients
+
+/** Lanes as of sumSquares32. */
+export function sumAbsolute32(x: usize, length: i32, lanes: usize, first: i32, ahead: i32): f64 {
+  return sumAbsolute<f32>(x, length, lanes, first, ahead);
+}
+
+export function sumAbsolute64(x: usize, length: i32, lanes: usize, first: i32, ahead: i32): f64 {
+  return sumAbsolute<f64>(x, length, lanes, first, ahead);
+}
+
+/** `place`: four bytes of this instance's own. */
+export function largest32(x: usize, length: i32, most: f64, place: usize, ahead: i32): f64 {
+  return largest<f32>(x, length, most, place, ahead);
+}
+
+export function largest64(x: usize, length: i32, most: f64, place: usize, ahead: i32): f64 {
+  return largest<f64>(x, length, most, place, ahead);
+}
+
+export function scale32(x: usize, length: i32, factor: f64): void {
+  scale<f32>(x, length, factor);
+}
+
+export function scale64(x: usize, length: i32, factor: f64): void {
+  scale<f64>(x, length, factor);
+}
+
+export function clamp32(x: usize, length: i32, bound: f64): void {
+  clamp<f32>(x, length, bound);
+}
+
+export function clamp64(x: usize, length: i32, bound: f64): void {
+  clamp<f64>(x, length, bound);
+}
+
+export function addScaled32(s: usize, g: usize, length: i32, weight: f64): void {
+  addScaled<f32>(s, g, length, weight);
+}
+
+export function addScaled64(s: usize, g: usize, length: i32, weight: f64): void {
+  addScaled<f64>(s, g, length, weight);
+}
+
+export function divide32(g: usize, s: usize, length: i32, divisor: f64): void {
+  divide<f32>(g, s, length, divisor);
+}
+
+export function divide64(g: usize, s: usize, length: i32, divisor: f64): void {
+  divide<f64>(g, s, length, divisor);
 }
 
 // ---------------------------------------------------------------- 16 bits

@@ -1,0 +1,174 @@
+/**
+ * What clipping and accumulation do with gradients, as passes over blocks like those of the
+ * optimizers: on any engine, 16-bit arrays strip by strip, with sums that depend on shapes alone.
+ */
+import type { DType, NumericArray } from '../core/dtype.ts';
+import { pow } from '../core/math.ts';
+import { bfloat16Bits, float16BitsOf } from '../core/sixteen-bits.ts';
+import { isFloat64, isUint16 } from '../core/typed-array.ts';
+import { loopsOf } from '../engine/engine.ts';
+import { engineOf, type Kernels } from '../engine/kernels.ts';
+import { flatBlock, type Pass, runPass } from '../engine/pass.ts';
+import { type Access, type Loops, Room, Strip } from '../engine/strip.ts';
+import { cutOf, OWN, rangeOf, type Work } from '../engine/work.ts';
+import * as gradients64 from '../loops/generated/gradients64.ts';
+import { sumSquares as sumSquares64 } from '../loops/generated/sums64.ts';
+import * as gradients from '../loops/gradients.ts';
+import { sumSquares } from '../loops/sums.ts';
+
+type GradientLoops = typeof gradients & { readonly sumSquares: typeof sumSquares };
+
+/** Float64 arrays go where the types say Float32Array. */
+const LOOPS: Loops<GradientLoops> = {
+  float32: { ...gradients, sumSquares },
+  float64: { ...gradients64, sumSquares: sumSquares64 } as object as GradientLoops,
+};
+
+/** Places of the numbers that a pass needs. */
+const BY = OWN;
+const ORDER = OWN + 1;
+
+/** A pass over `n` elements from `from`; its sum is `work.sums[into]`. */
+type Body = (strip: Strip<GradientLoops>, work: Work, from: number, n: number, into: number) => void;
+
+function pass(access: Access, body: Body, lookUp = false): Pass {
+  return {
+    writes: access !== 'gradient',
+    block: (strip, work, block) => flatBlock(strip as Strip<GradientLoops>, work, block, access, lookUp, body),
+  };
+}
+
+/** Which pass. */
+export type GradientPass =
+  | 'squares'
+  | 'absolutes'
+  | 'largest'
+  | 'powers'
+  | 'scale'
+  | 'clamp'
+  | 'assign'
+  | 'add'
+  | 'divide';
+
+const NAMED: Readonly<Record<GradientPass, Pass>> = {
+  /** The sums of x², of |x|; the largest |x|; the sum of (|x| / by)^order. */
+  squares: pass(
+    'gradient',
+    ({ g }, { sums }, _, n, into) => (sums[into]! += g.loops.sumSquares(g.array, g.at, n)),
+    true,
+  ),
+  absolutes: pass('gradient', ({ g }, { sums }, _, n, into) => (sums[into]! += g.loops.sumAbsolute(g.array, g.at, n))),
+  largest: pass('gradient', ({ g }, { sums }, _, n, into) => {
+    sums[into] = g.loops.largest(g.array, g.at, n, sums[into]!);
+  }),
+  powers: pass('gradient', ({ g: { array, at } }, { sums, numbers }, _, n, into) => {
+    const largest = numbers[BY]!;
+    const order = numbers[ORDER]!;
+    let sum = sums[into]!;
+    for (let k = at; k < at + n; k++) {
+      const x = array[k]!;
+      if (x !== 0) sum += pow(Math.abs(x) / largest, order);
+    }
+    sums[into] = sum;
+  }),
+  /** P ← by · P; P within [-by, by]. */
+  scale: pass('weights', ({ p }, { numbers }, _, n) => p.loops.scale(p.array, p.at, n, numbers[BY]!)),
+  clamp: clampPass(),
+  /** P ← G; P ← P + by · G; P ← G / by, with P in G's format or G a 16-bit array beside it. */
+  assign: pass('both', ({ p, g }, _, __, n) => p.array.set(g.array.subarray(g.at, g.at + n), p.at)),
+  add: pass('both', ({ p, g }, { numbers }, _, n) => p.loops.addScaled(p.array, p.at, g.array, g.at, n, numbers[BY]!)),
+  divide: pass('weights', ({ p }, { g, numbers }, from, n) => {
+    p.loops.divide(p.array, p.at, g as Float32Array, from, n, numbers[BY]!);
+  }),
+};
+
+const NAMES = Object.keys(NAMED);
+const PASSES: readonly Pass[] = Object.values(NAMED);
+
+/** 16-bit patterns are clamped as they are, as a NaN is to keep its bits. */
+function clampPass(): Pass {
+  const { block } = pass('weights', ({ p }, { numbers }, _, n) => p.loops.clamp(p.array, p.at, n, numbers[BY]!));
+  return {
+    writes: true,
+    block(strip, work, at, columns, columnsAt) {
+      const { p, dtype, cut, numbers } = work;
+      if (!isUint16(p)) block(strip, work, at, columns, columnsAt);
+      else clamp16(p, ...rangeOf(cut, at), dtype === 'float16', numbers[BY]!);
+    },
+  };
+}
+
+function clamp16(x: Uint16Array, from: number, to: number, half: boolean, most: number): void {
+  const bits = new Uint32Array(Float32Array.of(most).buffer)[0]!;
+  const bound = half ? float16BitsOf(bits) : bfloat16Bits(bits);
+  const infinity = half ? 0x7c00 : 0x7f80;
+  for (let k = from; k < to; k++) {
+    const value = x[k]!;
+    const magnitude = value & 0x7fff;
+    // Patterns of one sign are in the order of their numbers; beyond infinity they are NaN.
+    if (magnitude > bound && magnitude <= infinity) x[k] = (value & 0x8000) | bound;
+  }
+}
+
+/** The format of a gradient: its parameter's, or that of an array of floats beside 16 bits. */
+export function formatOf(gradient: NumericArray, dtype: DType): DType {
+  if (isUint16(gradient)) return dtype;
+  return isFloat64(gradient) ? 'float64' : 'float32';
+}
+
+/** Runs passes over works, one set of numbers for all of them. */
+export class GradientPasses {
+  readonly works: Work[] = [];
+  readonly #kernels: Kernels;
+  readonly #room: Room;
+  readonly #strip: Strip<GradientLoops>;
+  readonly #numbers: Float64Array;
+
+  constructor(kernels: Kernels) {
+    const engine = engineOf(kernels);
+    this.#kernels = kernels;
+    this.#room = new Room(kernels);
+    this.#strip = new Strip(loopsOf(engine, LOOPS), engine.sixteen ?? null, this.#room);
+    this.#numbers = this.#scratch(OWN + 2);
+  }
+
+  #scratch(length: number): Float64Array {
+    return engineOf(this.#kernels).scratch?.(length) ?? new Float64Array(length);
+  }
+
+  /**
+   * Takes a work in: `p` is written to, `g` read, of one length; `dtype` is the format of the one
+   * that has 16 bits, where one has. Allocates all that its passes need.
+   */
+  take(p: NumericArray, g: NumericArray, dtype: DType, known?: Work): Work {
+    const { length } = p;
+    const work = known ?? this.#workOf(length, p, dtype);
+    work.g = g;
+    for (const array of p === g ? [p] : [p, g]) {
+      if (!isUint16(array)) this.#kernels.checkLive?.(array);
+    }
+    this.#strip.reserve(work);
+    this.works.push(work);
+    return work;
+  }
+
+  #workOf(length: number, p: NumericArray, dtype: DType): Work {
+    const cut = cutOf([length], length, false);
+    const sums = this.#scratch(cut.blocks);
+    return { rule: 'gradients', dtype, cut, numbers: this.#numbers, sums, sumsEach: 1, own: {}, p, g: p, state: {} };
+  }
+
+  /** One pass over one work, or all. */
+  run(name: GradientPass, by = 0, order = 0, works: readonly Work[] = this.works): void {
+    this.#numbers[BY] = by;
+    this.#numbers[ORDER] = order;
+    const pass = PASSES[NAMES.indexOf(name)]!;
+    for (const work of works) runPass(this.#strip, pass, work);
+  }
+
+  /** Lets go of the works, and of scratch memory. */
+  end(): void {
+    for (let work = this.works.pop(); work !== undefined; work = this.works.pop()) work.g = work.p;
+    this.#room.dispose();
+  }
+}

@@ -1,0 +1,243 @@
+/**
+ * Clipping and accumulation on every engine: the bits of plain loops, which stand here once more.
+ */
+import { createHash } from 'node:crypto';
+import { clipGradNorm, clipGradValue, type DType, GradientAccumulator, type Kernels, Parameter } from 'tensorless';
+import { simdKernels } from 'tensorless/simd';
+import { describe, expect, it } from 'vitest';
+import { arrayOf, dtypes, engines, numbersOf, randomNumbers } from './_optimizers.ts';
+
+const kernelsOf: readonly (readonly [string, Kernels])[] = [
+  ...engines.map(({ engine, kernels }) => [engine, kernels] as const),
+  ['simd, all copied', simdKernels({ arenaBytes: 0 })],
+];
+/** Around the ends of lanes, strips, tiles and blocks. */
+const lengths = [0, 1, 7, 8, 9, 17, 31, 33, 66_001];
+const cases = dtypes.flatMap((dtype) => kernelsOf.map(([engine, kernels]) => ({ dtype, engine, kernels })));
+
+type Gradient = Float32Array;
+/** What stands for an array's bits. */
+const bits = ({ buffer, byteOffset, byteLength }: ArrayBufferView): string =>
+  createHash('sha1')
+    .update(new Uint8Array(buffer, byteOffset, byteLength))
+    .digest('hex');
+/** The first two are not finite, the last two not in float16. */
+const odd = [Number.NaN, Number.POSITIVE_INFINITY, -0, 0, 1e-40, -3e-39, 2 ** -149, 6e4, -1e30, 3e38];
+
+/** Numbers of all sizes; `wild`: what is not finite too. */
+function numbers(length: number, seed: number, wild = false): Float64Array {
+  const random = randomNumbers(seed);
+  return Float64Array.from({ length }, (_, k) => {
+    const x = random() * 10 ** Math.round(3 * random());
+    return k % 11 === 3 ? odd[(wild ? 0 : 2) + (((k / 11) | 0) % (odd.length - (wild ? 2 : 4)))]! : x;
+  });
+}
+
+/** An array in the kernels' memory where they have room. */
+function place(kernels: Kernels, dtype: DType, values: Float64Array): Gradient {
+  const array = arrayOf(dtype, values);
+  if (dtype !== 'float32' && dtype !== 'float64') return array as Gradient;
+  if (!kernels.fits(dtype, values.length)) return array as Gradient;
+  const own = kernels.allocate(dtype as 'float32', values.length);
+  own.set(array);
+  return own;
+}
+
+const taken: Gradient[] = [];
+function parametersOf(kernels: Kernels, dtype: DType, wild = false, seed = 1): Parameter[] {
+  return lengths.map((length, i) => {
+    const parameter = new Parameter(arrayOf(dtype, new Float64Array(length)), [length], { dtype, name: `p${i}` });
+    const gradient = place(kernels, dtype, numbers(length, seed + i, wild));
+    taken.push(gradient);
+    parameter.grad = gradient;
+    return parameter;
+  });
+}
+function free(kernels: Kernels): void {
+  for (const array of taken.splice(0)) if (kernels.owns(array)) kernels.free(array);
+}
+const gradientBits = (parameters: readonly Parameter[]): string[] =>
+  parameters.map(({ grad }) => bits(grad as Gradient));
+
+/** The plain loop, in the format's own rounding. */
+function mapped(dtype: DType, array: Gradient, change: (x: number, k: number) => number): Gradient {
+  const values = Float64Array.from(numbersOf(dtype, array), change);
+  if (dtype === 'float64') return values as object as Gradient;
+  // 16-bit numbers are rounded by way of float32, as everything in the library.
+  return arrayOf(dtype, dtype === 'float32' ? values : Float64Array.from(Float32Array.from(values))) as Gradient;
+}
+
+describe.each(cases)('$dtype, $engine', ({ dtype, kernels }) => {
+  it('clipGradNorm: norms of the TypeScript loops, and products of a plain one', () => {
+    for (const normType of [2, 1, 3, Number.POSITIVE_INFINITY]) {
+      const reference = parametersOf(kernelsOf[0]![1], dtype);
+      const expected = clipGradNorm(reference, Number.POSITIVE_INFINITY, { normType });
+      const parameters = parametersOf(kernels, dtype);
+      const before = parameters.map(({ grad }) => grad!.slice() as Gradient);
+      const most = expected / 3;
+      expect(clipGradNorm(parameters, most, { normType, kernels })).toBe(expected);
+      const factor = most / (expected + 1e-6);
+      expect(gradientBits(parameters)).toEqual(before.map((array) => bits(mapped(dtype, array, (x) => x * factor))));
+      free(kernels);
+    }
+  });
+
+  it('norms: those of plain sums, and of what is not finite', () => {
+    const parameters = parametersOf(kernels, dtype);
+    const all = parameters.flatMap(({ grad }) => [...numbersOf(dtype, grad as Gradient)]).map(Math.abs);
+    const norm = (normType: number): number =>
+      clipGradNorm(parameters, Number.POSITIVE_INFINITY, { normType, kernels });
+    const largest = all.reduce((a, b) => Math.max(a, b), 0);
+    expect(norm(Number.POSITIVE_INFINITY)).toBe(largest);
+    const near = (got: number, sum: number): void => expect(Math.abs(got / sum - 1)).toBeLessThan(1e-12);
+    near(
+      norm(1),
+      all.reduce((sum, x) => sum + x, 0),
+    );
+    near(norm(2), largest * Math.sqrt(all.reduce((sum, x) => sum + (x / largest) ** 2, 0)));
+    for (const [value, expected] of [
+      [Number.NaN, Number.NaN],
+      [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY],
+    ] as const) {
+      for (const at of [0, 66_000]) {
+        const one = new Parameter(arrayOf(dtype, new Float64Array(66_001)), [66_001], { dtype });
+        one.grad = place(kernels, dtype, new Float64Array(66_001).fill(0.5).fill(value, at, at + 1));
+        taken.push(one.grad as Gradient);
+        for (const normType of [1, 2, 3, Number.POSITIVE_INFINITY])
+          expect(clipGradNorm([one], Number.POSITIVE_INFINITY, { normType, kernels })).toBe(expected);
+        const before = bits(one.grad as Gradient);
+        expect(() => clipGradNorm([one], 1, { kernels })).toThrow('because of the gradient of parameter 0');
+        expect(bits(one.grad as Gradient)).toBe(before);
+      }
+    }
+    free(kernels);
+  });
+
+  it('clipGradValue: the bits of a plain loop, NaN as it was', () => {
+    for (const bound of [0.1, 0, 1e-40, 1e39]) {
+      const [parameters, others] = [parametersOf(kernels, dtype, true), parametersOf(kernelsOf[0]![1], dtype, true)];
+      const nan = parameters.map(({ grad }) => [...numbersOf(dtype, grad as Gradient)].map(Number.isNaN));
+      clipGradValue(parameters, bound, { kernels });
+      clipGradValue(others, bound);
+      expect(gradientBits(parameters)).toEqual(gradientBits(others));
+      if (dtype === 'float32' || dtype === 'float64') {
+        for (const [i, { grad }] of parameters.entries()) {
+          const values = [...(grad as Gradient)];
+          const edge = dtype === 'float32' ? Math.fround(bound) : bound;
+          expect(values.every((x, k) => (nan[i]![k] ? Number.isNaN(x) : Math.abs(x) <= edge))).toBe(true);
+        }
+      }
+      free(kernels);
+    }
+  });
+
+  it('GradientAccumulator: the bits of plain loops, with weights, into what is there', () => {
+    for (const weights of [
+      [1, 1],
+      [3, 0.1],
+    ]) {
+      const parameters = parametersOf(kernels, dtype);
+      const accumulator = new GradientAccumulator(parameters, { kernels });
+      const wide = dtype === 'float64' ? Float64Array : Float32Array;
+      const sums = lengths.map((length) => new wide(length));
+      for (const [batch, weight] of weights.entries()) {
+        for (const [i, { grad }] of parameters.entries()) {
+          (grad as Gradient).set(arrayOf(dtype, numbers(lengths[i]!, 10 * batch + i)));
+          const given = numbersOf(dtype, grad as Gradient);
+          const sum = sums[i]!;
+          if (batch === 0 && weight === 1) sum.set(given);
+          else for (let k = 0; k < given.length; k++) sum[k]! += weight * given[k]!;
+        }
+        accumulator.add({ weight });
+        expect(accumulator.gradients.map((sum) => bits(sum!))).toEqual(sums.map((sum) => bits(sum)));
+      }
+      for (const reduction of ['mean', 'sum'] as const) {
+        const before = parameters.map(({ grad }) => grad);
+        accumulator.apply({ reduction });
+        expect(parameters.map(({ grad }) => grad)).toEqual(before);
+        const divisor = reduction === 'mean' ? weights.reduce((a, b) => a + b) : 1;
+        const expected = sums.map((sum) =>
+          dtype === 'float64'
+            ? mapped('float64', sum as object as Gradient, (x) => x / divisor)
+            : arrayOf(
+                dtype,
+                Float32Array.from(sum, (x) => x / divisor),
+              ),
+        );
+        expect(gradientBits(parameters)).toEqual(expected.map((array) => bits(array)));
+      }
+      accumulator.dispose();
+      free(kernels);
+    }
+  });
+});
+
+describe('float32 gradients beside 16-bit weights', () => {
+  it.each(kernelsOf)('are clipped and accumulated as they are (%s)', (_, kernels) => {
+    const weight = new Parameter(new Uint16Array(9), [9], { dtype: 'bfloat16' });
+    const accumulator = new GradientAccumulator([weight], { kernels });
+    weight.grad = Float32Array.from({ length: 9 }, (_, k) => k / 3);
+    accumulator.add();
+    // The next batch in sixteen bits: 2 is 0x4000.
+    weight.grad = new Uint16Array(9).fill(0x4000);
+    accumulator.add();
+    weight.grad = null;
+    accumulator.apply();
+    const mean = Float32Array.from({ length: 9 }, (_, k) => Math.fround(Math.fround(k / 3) + 2) / 2);
+    expect(weight.grad).toEqual(mean);
+    const norm = clipGradNorm([weight], Number.POSITIVE_INFINITY);
+    expect(clipGradNorm([weight], 1, { kernels })).toBe(norm);
+    expect(weight.grad).toEqual(mean.map((x) => x * (1 / (norm + 1e-6))));
+  });
+});
+
+describe('memory', () => {
+  it('sums live in the kernels and are given back by dispose', () => {
+    const kernels = simdKernels({ arenaBytes: 4096 });
+    const parameter = new Parameter(new Float32Array(1024), { name: 'w' });
+    parameter.grad = new Float32Array(1024).fill(2);
+    const accumulator = new GradientAccumulator([parameter], { kernels });
+    accumulator.add();
+    expect(kernels.owns(accumulator.gradients[0] as Float32Array)).toBe(true);
+    expect(kernels.fits('float32', 1)).toBe(false);
+    const saved = accumulator.stateDict();
+    accumulator.dispose();
+    expect([accumulator.step, accumulator.gradients]).toEqual([0, [null]]);
+    expect(kernels.fits('float32', 1024)).toBe(true);
+    accumulator.loadStateDict(saved);
+    accumulator.add();
+    accumulator.apply();
+    expect(parameter.grad).toEqual(new Float32Array(1024).fill(2));
+    // No room left: an ordinary array serves too.
+    const more = new GradientAccumulator([parameter], { kernels });
+    more.add();
+    expect(kernels.owns(more.gradients[0] as Float32Array)).toBe(false);
+  });
+
+  it('a gradient that was freed is refused, with nothing changed', () => {
+    const kernels = simdKernels({ arenaBytes: 4096 });
+    const [a, b] = [new Parameter(new Float32Array(4)), new Parameter(new Float32Array(4))];
+    a.grad = Float32Array.of(3, 4, 0, 0);
+    b.grad = kernels.allocate('float32', 4);
+    const accumulator = new GradientAccumulator([a, b], { kernels });
+    kernels.free(b.grad);
+    expect(() => accumulator.add()).toThrow('was freed and is still in use');
+    expect(accumulator.step).toBe(0);
+    expect(accumulator.gradients).toEqual([null, null]);
+    expect(() => clipGradNorm([a, b], 1, { kernels })).toThrow('was freed and is still in use');
+    expect(() => clipGradValue([a, b], 1, { kernels })).toThrow('was freed and is still in use');
+    expect([...a.grad]).toEqual([3, 4, 0, 0]);
+  });
+
+  it('kernels that are none are refused by name', () => {
+    const parameter = new Parameter(new Float32Array(1));
+    for (const wrong of [null, 1, {}]) {
+      const options = { kernels: wrong as never };
+      expect(() => new GradientAccumulator([parameter], options)).toThrow('GradientAccumulator: kernels must be');
+      expect(() => clipGradNorm([parameter], 1, options)).toThrow('clipGradNorm: kernels must be');
+      expect(() => clipGradValue([parameter], 1, options)).toThrow('clipGradValue: kernels must be');
+    }
+    const later = { kernels: Promise.resolve() as never };
+    expect(() => clipGradNorm([parameter], 1, later)).toThrow('await it');
+  });
+});
