@@ -10,7 +10,7 @@ const range = ([, least, most]: Row['cost']): string => `${short(least)}-${short
 
 /** A table in Markdown; the first column is of names. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`.replace('|  |', '| |');
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
@@ -132,8 +132,9 @@ export function checkpointsTable({ bytes, torchBytes, seconds }: Checkpoints): s
       ['encodeTorch', 'Python: torch.save into memory', torchBytes],
     ] as const
   ).map(([what, against, of]) => {
-    const speed = (name: string): string => (of / best(name) / 1e9).toFixed(2);
-    return [what, speed(what), against, speed(against), (best(against) / best(what)).toFixed(2)];
+    const shown = (x: number): string => (Number.isNaN(x) ? '—' : x.toFixed(2));
+    const speed = (name: string): string => shown(of / best(name) / 1e9);
+    return [what, speed(what), against, speed(against), shown(best(against) / best(what))];
   });
   return table(['', 'GB/s', 'beside', 'GB/s', 'times as fast'], rows);
 }
