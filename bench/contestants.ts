@@ -18,7 +18,8 @@ import {
 import type { ParallelKernels } from 'tensorless/parallel';
 import { Bench } from 'tinybench';
 
-export type Formula = 'adafactor' | 'adamw';
+/** Steps of two optimizers; clipping by the norm, and adding to a sum of gradients. */
+export type Formula = 'adafactor' | 'adamw' | 'clip' | 'accumulate';
 export type Shape = readonly [rows: number, cols: number];
 
 /** A contestant at work on some matrices. */
@@ -27,6 +28,8 @@ export interface Running {
   measure(milliseconds: number): Promise<number>;
   /** The first matrix's weights after this many further steps. */
   advance(steps: number): Promise<Float32Array>;
+  /** Nanoseconds per step, the mean of so many with this number in all gradients. */
+  stretch(steps: number, gradient: number): Promise<number>;
   close(): void | Promise<void>;
 }
 
@@ -35,8 +38,9 @@ export interface Contestant {
   readonly formula: Formula;
   /** Its weight decay: TensorFlow.js has Adam without one only. */
   readonly decay: number;
-  /** Elements of the largest case it is asked to do: some would take minutes. */
+  /** Elements of the largest case it is asked to do, and parameters: some would take minutes. */
   readonly most?: number;
+  readonly mostParameters?: number;
   start(shapes: readonly Shape[]): Promise<Running>;
 }
 
@@ -55,6 +59,8 @@ export function values(length: number, salt: number): Float32Array {
 export interface Stepper {
   step(): void | Promise<void>;
   weights(): Float32Array | Promise<Float32Array>;
+  /** Puts a number into all gradients. */
+  fill?(gradient: number): void;
   close(): void | Promise<void>;
 }
 
@@ -73,15 +79,16 @@ function several(step: Stepper['step'], repeats: number): () => void | Promise<v
   };
 }
 
-export function timed(name: string, { step, weights, close }: Stepper): Running {
+export function timed(name: string, { step, weights, fill, close }: Stepper): Running {
   return {
     async measure(milliseconds) {
       // A step of a few microseconds is timed with others: reading the clock takes a part of one.
       const begun = performance.now();
       const first = step();
       await first;
-      for (let i = 0; i < 9; i++) await step();
-      const repeats = Math.max(1, Math.min(20, Math.ceil(1 / (performance.now() - begun))));
+      let steps = 1;
+      for (; steps < 10 && performance.now() - begun < milliseconds / 4; steps++) await step();
+      const repeats = Math.max(1, Math.min(20, Math.ceil(steps / 10 / (performance.now() - begun))));
       const bench = new Bench({ time: milliseconds, warmup: false, iterations: 3 });
       bench.add(name, repeats === 1 ? step : several(step, repeats), { async: first instanceof Promise });
       const [task] = await bench.run();
@@ -91,6 +98,13 @@ export function timed(name: string, { step, weights, close }: Stepper): Running 
     async advance(steps) {
       for (let i = 0; i < steps; i++) await step();
       return weights();
+    },
+    async stretch(steps, gradient) {
+      if (fill === undefined) throw new Error(`${name} cannot be given other gradients`);
+      fill(gradient);
+      const begun = performance.now();
+      for (let i = 0; i < steps; i++) await step();
+      return ((performance.now() - begun) * 1e6) / steps;
     },
     close,
   };
@@ -112,7 +126,7 @@ interface Ours {
 }
 
 /** This library: one optimizer over all matrices. */
-export function ours(name: string, formula: Formula, options: Ours = {}): Contestant {
+export function ours(name: string, formula: 'adafactor' | 'adamw', options: Ours = {}): Contestant {
   const { dtype = 'float32', inside = false, decay = formula === 'adamw' ? DECAY : 0 } = options;
   return {
     name,
@@ -144,6 +158,9 @@ export function ours(name: string, formula: Formula, options: Ours = {}): Contes
       return timed(name, {
         step: options.threads === true ? async () => void (await optimizer.stepAsync()) : () => void optimizer.step(),
         weights: () => widened(parameters[0]!.data, dtype),
+        fill(gradient) {
+          for (const { grad } of parameters) (grad as Float32Array).fill(gradient);
+        },
         async close() {
           optimizer.dispose();
           if (inside) {

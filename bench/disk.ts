@@ -1,18 +1,22 @@
 /**
  * `npm run bench:disk [-- FOLDER]`: checkpoints on disk against Python's safetensors and PyTorch,
  * and against a plain write of the same bytes, interleaved in one run with a warm page cache.
- * TENSORLESS_PYTHON names the Python. Writes the section on checkpoints of docs/performance.md.
+ * TENSORLESS_PYTHON names the Python. Writes bench/results/checkpoints.json, and the page
+ * from it.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { AdamW, Parameter } from 'tensorless';
 import { loadTorch, loadTrainingState, saveTorch, saveTrainingState } from 'tensorless/node';
 import { decodeTorch, encodeTorch } from 'tensorless/torch';
+import { digits } from './measure.ts';
+import { writePage } from './page.ts';
 import { findPython } from './pytorch.ts';
+import { circumstances, readResults, writeResults } from './results.ts';
+import { checkpointsTable } from './tables.ts';
 
 const ROUNDS = 5;
 const folder = mkdtempSync(join(process.argv[2] ?? tmpdir(), 'tensorless-bench-'));
@@ -33,7 +37,7 @@ async function timed(what: string, work: () => unknown): Promise<void> {
   const begun = performance.now();
   await work();
   seconds[what] ??= [];
-  seconds[what].push((performance.now() - begun) / 1000);
+  seconds[what].push(digits((performance.now() - begun) / 1000));
 }
 
 /** Runs Python's lines and takes the seconds that they print. */
@@ -44,7 +48,7 @@ function timedThere(what: string, code: string): void {
   });
   if (status !== 0) throw new Error(stderr);
   seconds[what] ??= [];
-  seconds[what].push(Number(stdout));
+  seconds[what].push(digits(Number(stdout)));
 }
 
 async function plainWrite(bytes: Uint8Array): Promise<void> {
@@ -88,40 +92,7 @@ for (let round = 0; round < ROUNDS; round++) {
     'import io, torch\nd = torch.load(sys.argv[2])\nb = io.BytesIO()\nt = time.time()\ntorch.save(d, b)\nprint(time.time() - t)',
   );
 }
-const best = (what: string): number => Math.min(...(seconds[what] ?? [Number.NaN]));
-const size = statSync(path).size;
-const torchSize = statSync(torch).size;
-const rows = (
-  [
-    ['loadTrainingState', 'Python: safetensors.numpy.load_file', size],
-    ['loadTrainingState, inPlace', 'Python: safetensors.numpy.load_file', size],
-    ['saveTrainingState, snapshot: false', 'plain write and fsync', size],
-    ['saveTrainingState', 'plain write and fsync', size],
-    ['loadTorch', 'Python: torch.load', torchSize],
-    ['decodeTorch, of bytes', 'Python: torch.load', torchSize],
-    ['encodeTorch', 'Python: torch.save into memory', torchSize],
-  ] as const
-).map(([what, against, bytesOf]) => {
-  const speed = (name: string): string => (bytesOf / best(name) / 1e9).toFixed(2);
-  return `| ${what} | ${speed(what)} | ${against} | ${speed(against)} | ${(best(against) / best(what)).toFixed(2)} |`;
-});
-const table = `| | GB/s | beside | GB/s | times as fast |
-| --- | --- | --- | --- | --- |
-${rows.join('\n')}
-`;
-console.log(table);
-const page = fileURLToPath(new URL('../docs/performance.md', import.meta.url));
-const HEADING = '## Checkpoints\n';
-const [before] = readFileSync(page, 'utf8').split(HEADING);
-writeFileSync(
-  page,
-  `${before!.trimEnd()}
-
-${HEADING}
-Written by \`npm run bench:disk\` on ${new Date().toISOString().slice(0, 10)} (${cpus()[0]?.model ?? 'unknown'}, \
-${cpus().length} cores, Node ${process.versions.node}): a run of ${Math.round(size / 1e6)} MB, the best of ${ROUNDS} rounds in one process \
-with a warm page cache. A snapshot is a copy before the first byte is written; loading is all or nothing but for \`inPlace\`. Checksums are verified here and not by \`torch.load\`.
-
-${table}`,
-);
+writeResults('checkpoints', { bytes: statSync(path).size, torchBytes: statSync(torch).size, seconds }, circumstances());
 rmSync(folder, { recursive: true });
+console.log(checkpointsTable(readResults().checkpoints!));
+writePage();

@@ -10,6 +10,7 @@ async function answer(question: Question): Promise<unknown> {
     running = await contestant(question.formula, question.name).start(question.shapes);
     return undefined;
   }
+  if (question.do === 'stretch') return running!.stretch(question.steps, question.gradient);
   return question.do === 'measure' ? running!.measure(question.milliseconds) : running!.advance(question.steps);
 }
 

@@ -13,7 +13,8 @@ import type { Contestant, Formula, Running, Shape } from './contestants.ts';
 export type Question =
   | { readonly do: 'start'; readonly formula: Formula; readonly name: string; readonly shapes: readonly Shape[] }
   | { readonly do: 'measure'; readonly milliseconds: number }
-  | { readonly do: 'advance'; readonly steps: number };
+  | { readonly do: 'advance'; readonly steps: number }
+  | { readonly do: 'stretch'; readonly steps: number; readonly gradient: number };
 export type Answer = { readonly value: unknown } | { readonly error: string };
 
 async function ask(child: ChildProcess, question: Question): Promise<unknown> {
@@ -43,6 +44,7 @@ export function isolated(contestant: Contestant): Contestant {
       return {
         measure: (milliseconds) => ask(child, { do: 'measure', milliseconds }) as Promise<number>,
         advance: (steps) => ask(child, { do: 'advance', steps }) as Promise<Float32Array>,
+        stretch: (steps, gradient) => ask(child, { do: 'stretch', steps, gradient }) as Promise<number>,
         async close() {
           const ended = once(child, 'exit');
           child.kill();

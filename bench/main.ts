@@ -1,33 +1,44 @@
 /**
  * `npm run bench`: this library's engines and its peers side by side in one run; `-- --quick` in
  * under a minute. Peers have a package of their own (bench/peers); PyTorch is asked where a Python
- * has it.
+ * has it. What was measured goes into `bench/results/`, and the page is written from there.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Contestant, Shape } from './contestants.ts';
 import { isolated } from './isolated.ts';
 import * as javascript from './javascript.ts';
-import { difference, type Result, race } from './measure.ts';
+import { difference, digits, type Result, race } from './measure.ts';
+import { memory } from './memory.ts';
+import { writePage } from './page.ts';
 import { findPython, Torch } from './pytorch.ts';
-import { chart, page, type Section, terminalTable } from './report.ts';
+import { circumstances, type DeadMoments, NAMES, type Results, writeResults } from './results.ts';
 import { sizes } from './size.ts';
 import { MODELS, matrices } from './t5.ts';
+import { terminalTable } from './tables.ts';
+
+/** What this program measures; the rest is that of bench:disk. */
+const OWN = NAMES.filter((name) => name !== 'checkpoints');
 
 const HELP = `npm run bench -- [options]
 
-  --quick    fewer sizes and turns, nothing written; under a minute
-  --help     this text
+  --quick          fewer sizes and turns, nothing written; under a minute
+  --only A,B       some parts only, out of ${OWN.join(', ')}
+  --page           measure nothing, write the page from bench/results/
+  --help           this text
 
-Otherwise writes docs/performance.md and docs/performance.svg.
+Otherwise writes bench/results/, docs/performance.md and docs/performance.svg.
 `;
 
-function readArguments(): { quick: boolean; help?: boolean } {
+function readArguments(): { quick: boolean; only?: string; page: boolean; help: boolean } {
+  const flag = { type: 'boolean', default: false } as const;
   try {
-    return parseArgs({ options: { quick: { type: 'boolean', default: false }, help: { type: 'boolean' } } }).values;
+    const { values } = parseArgs({ options: { quick: flag, only: { type: 'string' }, page: flag, help: flag } });
+    const wrong = values.only?.split(',').filter((name) => !(OWN as readonly string[]).includes(name)) ?? [];
+    if (wrong.length > 0) throw new Error(`--only: there is no part ${wrong.join(', ')}`);
+    return values;
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n\n${HELP}`);
     process.exit(2);
@@ -35,13 +46,19 @@ function readArguments(): { quick: boolean; help?: boolean } {
 }
 
 const args = readArguments();
-if (args.help === true) {
+if (args.help) {
   process.stdout.write(HELP);
   process.exit();
 }
-const quick = args.quick;
-const rounds = quick ? 3 : 7;
-const milliseconds = quick ? 45 : 250;
+if (args.page) {
+  writePage();
+  process.exit();
+}
+const { quick } = args;
+const asked = new Set<string>(args.only?.split(',') ?? (quick ? ['adafactor', 'adamw', 'differences'] : OWN));
+const rounds = quick ? 3 : 5;
+const milliseconds = quick ? 45 : 200;
+const begun = performance.now();
 
 /** The line that is under way; only where somebody watches. */
 function progress(text: string): void {
@@ -72,62 +89,95 @@ if (python === undefined)
     'No Python with torch and transformers here: PyTorch is left out. `npm run test:torch` makes one; ' +
       'TENSORLESS_PYTHON may name another.',
   );
+if (!javascript.hasSingle) say('SIMD has no float32 level here: it is left out.');
 
-const torchAdafactor: Contestant[] =
-  best === undefined || installed === undefined
-    ? []
-    : [
-        best.contestant('transformers Adafactor', 'transformers Adafactor, best', 1),
-        installed.contestant('transformers Adafactor', 'transformers Adafactor, as installed', 1),
-        best.contestant('torch Adafactor', 'torch Adafactor, best', 1),
-        best.contestant('transformers Adafactor', `transformers Adafactor, best, ${threads} threads`, threads),
-      ];
-const torchAdamW: Contestant[] =
-  best === undefined || installed === undefined
-    ? []
-    : [
-        best.contestant('torch AdamW foreach', 'torch AdamW foreach, best', 1),
-        installed.contestant('torch AdamW foreach', 'torch AdamW foreach, as installed', 1),
-        best.contestant('torch AdamW fused', 'torch AdamW fused', 1),
-        best.contestant('torch AdamW foreach', `torch AdamW foreach, best, ${threads} threads`, threads),
-        best.contestant('torch AdamW fused', `torch AdamW fused, ${threads} threads`, threads),
-      ];
+type Wanted = readonly [torch: Torch | undefined, kind: string, name: string, threads: number];
+const torchs = (wanted: readonly Wanted[]): Contestant[] =>
+  wanted.flatMap(([torch, kind, name, count]) => torch?.contestant(kind, name, count) ?? []);
 
-const torch = new Set([...torchAdafactor, ...torchAdamW]);
+const torchAdafactor = torchs([
+  [best, 'transformers Adafactor', 'transformers Adafactor, best', 1],
+  [installed, 'transformers Adafactor', 'transformers Adafactor, as installed', 1],
+  [best, 'torch Adafactor', 'torch Adafactor, best', 1],
+  [best, 'transformers Adafactor', `transformers Adafactor, best, ${threads} threads`, threads],
+]);
+const torchAdamW = torchs([
+  [best, 'torch AdamW foreach', 'torch AdamW foreach, best', 1],
+  [installed, 'torch AdamW foreach', 'torch AdamW foreach, as installed', 1],
+  [best, 'torch AdamW fused', 'torch AdamW fused', 1],
+  [best, 'torch AdamW foreach', `torch AdamW foreach, best, ${threads} threads`, threads],
+  [best, 'torch AdamW fused', `torch AdamW fused, ${threads} threads`, threads],
+]);
+const COMPILED = 'torch AdamW compiled';
+const compiled: Contestant[] = [];
+if (!quick && ['adamw', 'dead-moments', 'differences'].some((name) => asked.has(name)) && best !== undefined) {
+  progress('Trying torch.compile');
+  // It needs a C++ compiler. Over the parameters of a whole model it takes minutes.
+  if ((await best.ask<{ compiles: boolean }>({ do: 'compiles' })).compiles)
+    compiled.push({ ...Torch.lasting(python!, COMPILED, COMPILED, 1), mostParameters: 1 });
+  else say('torch.compile does not run here (it needs a C++ compiler): it is left out.');
+}
+const torchClip = torchs([[best, 'torch clip_grad_norm_', 'torch clip_grad_norm_', 1]]);
+const torchAdd = torchs([[best, 'torch _foreach_add_', 'torch _foreach_add_', 1]]);
+const apartAlready = new Set([...torchAdafactor, ...torchAdamW, ...compiled, ...torchClip, ...torchAdd]);
+
 const adafactor: readonly Contestant[] = [...javascript.adafactor, ...torchAdafactor];
-const adamw: readonly Contestant[] = [...javascript.adamw, ...torchAdamW];
+const adamw: readonly Contestant[] = [...javascript.adamw, ...torchAdamW, ...compiled];
 const { dtypes } = javascript;
 
-const FORMULAS = { adafactor: 'Adafactor', adamw: 'AdamW' } as const;
-const TOLERANCE: Readonly<Record<string, number>> = { bfloat16: 1e-2, float16: 2e-3 };
-say('Equal weights after three steps (largest difference to float64):');
-const checks: string[] = [];
-for (const contestant of [...adafactor, ...adamw, ...dtypes]) {
-  const named = contestant.name.includes('Ada')
-    ? contestant.name
-    : `${FORMULAS[contestant.formula]}, ${contestant.name}`;
-  const error = await difference(contestant);
-  const tolerance = TOLERANCE[contestant.name.split(', ')[1] ?? ''] ?? 1e-5;
-  checks.push(`${named}: ${error.toExponential(1)}`);
-  say(`  ${named.padEnd(44)} ${error.toExponential(1)}`);
-  if (!(error <= tolerance))
-    throw new Error(`${contestant.name} computes something else: ${error} is over ${tolerance}`);
+const versions = await best?.ask<Record<string, string>>({ do: 'versions' });
+const on = circumstances([
+  `TensorFlow.js ${version('@tensorflow/tfjs-core')}`,
+  `jax-js ${version('@jax-js/jax')}`,
+  ...(versions === undefined
+    ? []
+    : [`PyTorch ${versions.torch}, transformers ${versions.transformers}, Python ${versions.python}`]),
+]);
+
+/** Measures a part and writes its file. */
+async function part<K extends keyof Results>(name: K, measure: () => Promise<Results[K]>): Promise<void> {
+  if (!asked.has(name)) return;
+  const results = await measure();
+  if (quick) return;
+  writeResults(name, results, on);
+  say(`(${((performance.now() - begun) / 60_000).toFixed(1)} min) bench/results/${name}.json`);
 }
+
+const FORMULAS: Readonly<Record<string, string>> = { adafactor: 'Adafactor', adamw: 'AdamW' };
+const TOLERANCE: Readonly<Record<string, number>> = { bfloat16: 1e-2, float16: 2e-3 };
+await part('differences', async () => {
+  say('Equal weights after three steps (largest difference to float64):');
+  const rows: [string, number][] = [];
+  for (const contestant of [...adafactor, ...adamw, ...dtypes]) {
+    const { name, formula } = contestant;
+    const named = name.includes('Ada') ? name : `${FORMULAS[formula]}, ${name}`;
+    progress(named);
+    const error = await difference(contestant);
+    const tolerance = TOLERANCE[name.split(', ')[1] ?? ''] ?? 1e-5;
+    rows.push([named, digits(error)]);
+    say(`  ${named.padEnd(54)} ${error.toExponential(1)}`);
+    if (!(error <= tolerance)) throw new Error(`${name} computes something else: ${error} is over ${tolerance}`);
+  }
+  return { rows };
+});
 
 /** PyTorch has processes of its own already. */
 const apart = (contestants: readonly Contestant[]): Contestant[] =>
-  contestants.map((one) => (torch.has(one) ? one : isolated(one)));
+  contestants.map((one) => (apartAlready.has(one) ? one : isolated(one)));
+
+type Case = readonly [title: string, shapes: readonly Shape[]];
 
 async function races(
-  cases: readonly (readonly [title: string, shapes: readonly Shape[]])[],
+  cases: readonly Case[],
   contestants: readonly Contestant[],
   baseline: string,
+  turns: number = rounds,
 ): Promise<Result[]> {
   const results: Result[] = [];
   for (const [title, shapes] of cases) {
     const result = await race(
       { title, shapes, contestants: apart(contestants), baseline },
-      rounds,
+      turns,
       milliseconds,
       progress,
     );
@@ -137,63 +187,83 @@ async function races(
   return results;
 }
 
-const squares = (name: string, lengths: readonly number[]): [string, Shape[]][] =>
+const squares = (name: string, lengths: readonly number[]): Case[] =>
   lengths.map((side) => [`${name}, ${side} × ${side}`, [[side, side]]]);
 
-const sides = quick ? [64, 256, 1024] : [64, 256, 1024, 4096];
-const sections: Section[] = [
-  {
-    heading: 'Adafactor',
-    text: 'float32, all defaults (relative step, parameter scale, clipping), one full step of one matrix.',
-    results: await races(squares('Adafactor', sides), adafactor, 'transformers Adafactor, best'),
-    growth: true,
-  },
-  {
-    heading: 'AdamW',
-    text:
-      'float32, weight decay 0.01; TensorFlow.js has Adam without decay. jax-js and TensorFlow.js take part ' +
-      'up to 1024 × 1024.',
-    results: await races(squares('AdamW', sides), adamw, 'torch AdamW foreach, best'),
-    growth: true,
-  },
-];
-if (!quick) {
-  sections.push({
-    heading: 'Number formats',
-    text: 'The TypeScript and the SIMD loops on other formats; 16-bit weights with 16-bit gradients.',
-    results: await races(squares('Formats', [256, 1024]), dtypes, 'Adafactor, float32'),
-  });
-  const t5 = matrices(MODELS['T5-small']!);
-  sections.push({
-    heading: 'A real model',
-    text: `One optimizer over the ${t5.length} matrices of T5-small.`,
-    results: [
-      ...(await races([['Adafactor, T5-small', t5]], adafactor, 'transformers Adafactor, best')),
-      ...(await races([['AdamW, T5-small', t5]], adamw, 'torch AdamW foreach, best')),
-    ],
-  });
-}
+const sides = quick ? [256, 1024] : [64, 256, 1024, 4096];
+const BASE_ADAFACTOR = 'transformers Adafactor, best';
+const BASE_ADAMW = 'torch AdamW foreach, best';
 
-if (!quick) {
-  const asked = await best?.ask<Record<string, string>>({ do: 'versions' });
-  const versions = [
-    `Node ${process.versions.node} (V8 ${process.versions.v8})`,
-    `TensorFlow.js ${version('@tensorflow/tfjs-core')}`,
-    `jax-js ${version('@jax-js/jax')}`,
-    ...(asked === undefined
-      ? []
-      : [`PyTorch ${asked.torch}, transformers ${asked.transformers}, Python ${asked.python}`]),
-  ].join('; ');
-  const machine = `${cpus()[0]?.model ?? 'unknown'}, ${threads} cores, ${process.platform} ${process.arch}`;
-  const date = new Date().toISOString().slice(0, 10);
-  const docs = fileURLToPath(new URL('../docs', import.meta.url));
-  const file = `${docs}/performance.md`;
-  // The section of `npm run bench:disk` stays.
-  const [, disk] = readFileSync(file, 'utf8').split('## Checkpoints\n');
-  const text = page(sections, { machine, versions, date, rounds, checks, sizes: await sizes() });
-  writeFileSync(file, disk === undefined ? text : `${text.trimEnd()}\n\n## Checkpoints\n${disk}`);
-  writeFileSync(`${docs}/performance.svg`, chart(sections));
-  say('\nWritten: docs/performance.md, docs/performance.svg');
-}
+await part('adafactor', async () => ({ cases: await races(squares('Adafactor', sides), adafactor, BASE_ADAFACTOR) }));
+await part('adamw', async () => ({ cases: await races(squares('AdamW', sides), adamw, BASE_ADAMW) }));
+await part('model', async () => {
+  const shapes = matrices(MODELS['T5-small']!);
+  return {
+    cases: [
+      ...(await races([['Adafactor, T5-small', shapes]], adafactor, BASE_ADAFACTOR, 3)),
+      ...(await races([['AdamW, T5-small', shapes]], adamw, BASE_ADAMW, 3)),
+    ],
+  };
+});
+await part('parameters', async () => {
+  const cases = (name: string): Case[] =>
+    [40, 400, 4000].map((count) => [`${name}, ${count} parameters`, Array.from({ length: count }, () => [16, 16])]);
+  const usual = (all: readonly Contestant[]): Contestant[] =>
+    all.filter(
+      ({ name, most }) => most === undefined && !/copied|installed|torch.*threads|compiled|former.*threads/.test(name),
+    );
+  return {
+    cases: [
+      ...(await races(cases('Adafactor'), usual(adafactor), BASE_ADAFACTOR, 3)),
+      ...(await races(cases('AdamW'), usual(adamw), BASE_ADAMW, 3)),
+    ],
+  };
+});
+await part('gradients', async () => {
+  const of = (formula: 'clip' | 'accumulate'): Contestant[] =>
+    javascript.gradients.filter((one) => one.formula === formula);
+  const baseline = 'a copy of the same numbers';
+  return {
+    cases: [
+      ...(await races(squares('clipGradNorm', [1024, 4096]), [...of('clip'), ...torchClip], baseline)),
+      ...(await races(squares('GradientAccumulator.add', [1024, 4096]), [...of('accumulate'), ...torchAdd], baseline)),
+    ],
+  };
+});
+await part('formats', async () => ({
+  cases: await races(squares('Formats', [1024]), dtypes, 'Adafactor, float32'),
+}));
+
+const SIDE = 256;
+const STEPS = 3000;
+await part('dead-moments', async (): Promise<DeadMoments> => {
+  say(`\nAdamW, ${SIDE} × ${SIDE}: usual; mean of ${STEPS} steps without gradient; after them; gradients of 1e-20`);
+  const rows: DeadMoments['rows'][number][] = [];
+  const shapes: Shape[] = [[SIDE, SIDE]];
+  const each = (nanoseconds: number): number => digits(nanoseconds / SIDE ** 2);
+  const one = ({ name, most }: Contestant): boolean => most === undefined && !/copied|installed|threads/.test(name);
+  for (const contestant of apart(adamw).filter(one)) {
+    const { name } = contestant;
+    progress(`Very small numbers: ${name}`);
+    const running = await contestant.start(shapes);
+    const usual = each(await running.measure(milliseconds));
+    const zeros = each(await running.stretch(STEPS, 0));
+    const after = each(await running.stretch(100, 0));
+    await running.close();
+    const again = await contestant.start(shapes);
+    await again.stretch(100, 1e-20);
+    const tiny = each(await again.stretch(200, 1e-20));
+    await again.close();
+    rows.push({ name, usual, zeros, after, tiny });
+    say(`  ${name.padEnd(44)} ${[usual, zeros, after, tiny].join('  ')}`);
+  }
+  return { side: SIDE, steps: STEPS, rows };
+});
+await part('memory', () => memory(python, progress));
+await part('sizes', async () => ({ rows: await sizes() }));
 installed?.close();
 best?.close();
+if (!quick) {
+  writePage();
+  say('\nWritten: docs/performance.md, docs/performance.svg');
+}

@@ -12,22 +12,25 @@ export interface Case {
   readonly baseline: string;
 }
 
-export interface Row {
-  readonly name: string;
-  /** Nanoseconds per element and step: median, least and most over the rounds. */
-  readonly cost: readonly [median: number, least: number, most: number];
-  /** How many times as fast as the baseline, round by round. */
-  readonly speed: readonly [median: number, least: number, most: number];
-}
-
+/** The raw turns of a case. */
 export interface Result {
   readonly title: string;
   readonly elements: number;
+  readonly parameters: number;
   readonly baseline: string;
-  readonly rows: readonly Row[];
+  /** Nanoseconds per element and step, a number a turn; by contestant. */
+  readonly turns: Readonly<Record<string, readonly number[]>>;
 }
 
-function spread(samples: readonly number[]): [number, number, number] {
+export interface Row {
+  readonly name: string;
+  /** Nanoseconds per element and step: median, least and most over the turns. */
+  readonly cost: readonly [median: number, least: number, most: number];
+  /** How many times as fast as the baseline, turn by turn. */
+  readonly speed: readonly [median: number, least: number, most: number];
+}
+
+export function spread(samples: readonly number[]): [number, number, number] {
   const sorted = samples.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   const median = sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
@@ -46,7 +49,8 @@ const CHECK_STEPS = 3;
  * relative to the largest weight.
  */
 export async function difference(contestant: Contestant): Promise<number> {
-  const { formula, decay } = contestant;
+  const { formula, decay, name } = contestant;
+  if (formula !== 'adafactor' && formula !== 'adamw') throw new Error(`${name} has no weights to compare`);
   const exact = await ours('exact', formula, { dtype: 'float64', decay }).start(CHECK_SHAPES);
   const running = await contestant.start(CHECK_SHAPES);
   const expected = await exact.advance(CHECK_STEPS);
@@ -63,7 +67,9 @@ export async function race(
   progress: (text: string) => void,
 ): Promise<Result> {
   const elements = elementsOf(shapes);
-  const able = contestants.filter(({ most }) => most === undefined || elements <= most);
+  const able = contestants.filter(
+    ({ most = Number.POSITIVE_INFINITY, mostParameters = most }) => elements <= most && shapes.length <= mostParameters,
+  );
   const running: Running[] = [];
   for (const contestant of able) {
     progress(`${title}: starting ${contestant.name}`);
@@ -79,16 +85,24 @@ export async function race(
     }
   }
   for (const one of running) await one.close();
-  const base = Math.max(
-    0,
-    able.findIndex(({ name }) => name === baseline),
-  );
-  const rows = able.map(({ name }, i) => ({
+  const turns = Object.fromEntries(able.map(({ name }, i) => [name, costs[i]!.map(digits)]));
+  const base = able.find(({ name }) => name === baseline) ?? able[0]!;
+  return { title, elements, parameters: shapes.length, baseline: base.name, turns };
+}
+
+/** Four digits: more is noise. */
+export function digits(x: number): number {
+  return Number(x.toPrecision(4));
+}
+
+/** The rows of a case's table. */
+export function rowsOf({ baseline, turns }: Result): Row[] {
+  const base = turns[baseline]!;
+  return Object.entries(turns).map(([name, costs]) => ({
     name,
-    cost: spread(costs[i]!),
-    speed: spread(costs[i]!.map((cost, round) => costs[base]![round]! / cost)),
+    cost: spread(costs),
+    speed: spread(costs.map((cost, turn) => base[turn]! / cost)),
   }));
-  return { title, elements, baseline: able[base]!.name, rows };
 }
 
 /** Slope of log time over log elements: 1 is linear growth. */

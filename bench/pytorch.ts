@@ -3,7 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { type Contestant, DECAY, type Formula } from './contestants.ts';
+import { type Contestant, DECAY, type Running } from './contestants.ts';
 
 /**
  * The Python to ask: TENSORLESS_PYTHON, the project's own virtual environment, or the system's;
@@ -57,31 +57,56 @@ export class Torch {
   }
 
   contestant(kind: string, name: string, threads: number): Contestant {
-    const formula: Formula = kind.includes('AdamW') ? 'adamw' : 'adafactor';
     return {
-      name,
-      formula,
-      decay: formula === 'adamw' ? DECAY : 0,
+      ...described(kind, name),
+      // One process holds one contestant at a time, so that memory of others is not in its way; it
+      // starts again at each turn.
       start: async (shapes) => {
-        // One process holds one contestant at a time, so that memory of others is not in its way;
-        // it starts again at each turn.
         const start = (): Promise<unknown> => this.ask({ do: 'start', kind, shapes, threads });
         await start();
-        return {
-          measure: async (milliseconds) => {
-            await start();
-            await this.ask({ do: 'measure', milliseconds: milliseconds / 5 });
-            const { nanoseconds } = await this.ask<{ nanoseconds: number }>({ do: 'measure', milliseconds });
-            return nanoseconds;
-          },
-          advance: async (steps) => {
-            const { weights } = await this.ask<{ weights: string }>({ do: 'advance', steps });
-            const bytes = Buffer.from(weights, 'base64');
-            return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-          },
-          close() {},
-        };
+        const running = this.#running((milliseconds) => this.ask({ do: 'measure', milliseconds: milliseconds / 5 }));
+        return { ...running, measure: async (milliseconds) => start().then(() => running.measure(milliseconds)) };
       },
     };
   }
+
+  /** What has been started, with its warming-up before each turn. */
+  #running(warm: (milliseconds: number) => Promise<unknown>): Running {
+    return {
+      measure: async (milliseconds) => {
+        await warm(milliseconds);
+        return (await this.ask<{ nanoseconds: number }>({ do: 'measure', milliseconds })).nanoseconds;
+      },
+      advance: async (steps) => {
+        const { weights } = await this.ask<{ weights: string }>({ do: 'advance', steps });
+        const bytes = Buffer.from(weights, 'base64');
+        return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+      },
+      stretch: async (steps, gradient) =>
+        (await this.ask<{ nanoseconds: number }>({ do: 'stretch', steps, gradient })).nanoseconds,
+      close() {},
+    };
+  }
+
+  /** A contestant that takes seconds to start: it has a process of its own for a whole case. */
+  static lasting(python: string, kind: string, name: string, threads: number): Contestant {
+    return {
+      ...described(kind, name),
+      async start(shapes) {
+        const torch = new Torch(python, 'at its best');
+        await torch.ask({ do: 'start', kind, shapes, threads });
+        // Compiled at the first step, and once more when the step count has become a number that
+        // changes.
+        await torch.ask({ do: 'advance', steps: 3 });
+        return { ...torch.#running(async () => {}), close: () => torch.close() };
+      },
+    };
+  }
+}
+
+function described(kind: string, name: string): Pick<Contestant, 'name' | 'formula' | 'decay'> {
+  if (kind === 'torch clip_grad_norm_') return { name, formula: 'clip', decay: 0 };
+  if (kind === 'torch _foreach_add_') return { name, formula: 'accumulate', decay: 0 };
+  const adamw = kind.includes('AdamW');
+  return { name, formula: adamw ? 'adamw' : 'adafactor', decay: adamw ? DECAY : 0 };
 }
