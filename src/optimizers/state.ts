@@ -66,8 +66,10 @@ export class StateKeeper {
     for (const { key, shape, begun, when } of state) {
       const used = begun === undefined ? when?.(group) !== false : work.numbers[begun] !== 0;
       const needed = used ? shape(parameter.shape, work.cut) : null;
+      if (needed === null) continue;
+      const array = arrays.get(key);
       // What an option asks for since the last step begins with zeros.
-      if (needed !== null) entry[key] = toTensor(arrays.get(key) ?? new Zeros(sizeOf(needed)), needed);
+      entry[key] = toTensor(array === undefined ? new Zeros(sizeOf(needed)) : this.#stepper.read(array), needed);
     }
     for (const [key, place] of Object.entries(savedNumbers)) entry[key] = work.numbers[place]!;
     return entry;
