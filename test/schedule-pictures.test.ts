@@ -19,3 +19,22 @@ it('every schedule has a picture, and every picture a place on the page', () => 
   for (const name of Object.values(SchedulerType)) expect([...drawn.keys()]).toContain(name);
   for (const name of drawn.keys()) expect(page).toContain(`(schedules/${name}.svg)`);
 });
+
+it('every curve of PyTorch has recorded cases, a section, sliders and a row in the porting table', () => {
+  const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
+  const curves = read('src/schedules/decays.ts').matchAll(/^export const (\w+): CurveKind/gm);
+  const names = [...curves].map(([, name]) => name!);
+  const cases = readdirSync(new URL('vectors/curves/', import.meta.url)).map((file) =>
+    read(`test/vectors/curves/${file}`),
+  );
+  expect(names.length).toBeGreaterThan(4);
+  for (const name of names) {
+    expect(
+      cases.some((text) => text.includes(`"curve":"${name}"`)),
+      `a recorded case of ${name}`,
+    ).toBe(true);
+    expect(page, 'a section of docs/schedules.md').toContain(`### ${name}\n`);
+    expect(read('docs/explorer/schedules.ts'), 'sliders').toContain(`curve: ${name},`);
+    expect(read('docs/porting.md'), 'a row of docs/porting.md').toMatch(new RegExp(`\\b${name}\\(`));
+  }
+});
