@@ -36,7 +36,8 @@ export const FOLDERS: Readonly<Record<string, Folder>> = {
   'command-line': { column: 8, row: 2.5, text: 'inspect, diff, convert', uses: ['checkpoints'] },
   simd: { column: 5, row: 3, text: 'WebAssembly', uses: ['optimizers'] },
   threads: { column: 6, row: 3, text: 'workers', uses: ['simd'] },
-  doors: { column: 9, row: 1.5, text: 'what is imported', uses: ['checkpoints', 'command-line', 'threads'] },
+  webgpu: { column: 6, row: 4, text: 'steps on a GPU', uses: ['optimizers'] },
+  doors: { column: 9, row: 1.5, text: 'what is imported', uses: ['checkpoints', 'command-line', 'threads', 'webgpu'] },
 };
 
 const WIDTH = 118;
@@ -68,7 +69,7 @@ export function picture(): string {
   <text class="what" x="${middle}" y="${y + 38}">${text}</text>`;
   });
   const width = 20 + 8 * WIDTH + 7 * GAP;
-  const height = 24 + 3 * LINE + HEIGHT;
+  const height = 24 + 4 * LINE + HEIGHT;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img"
   aria-label="The folders of src: an arrow goes from what is used to what uses it, from core to the doors">
   <style>

@@ -3,7 +3,9 @@
  * loop of its own or leaves it to the rule's; a rule that no engine knows of runs on all of them.
  */
 import type { NumericArray } from '../core/dtype.ts';
+import type { Parameter } from '../core/parameter.ts';
 import type { LoopsSixteen } from '../core/sixteen-bits.ts';
+import type { StateArray } from '../core/state-dict.ts';
 import type { Pass } from './pass.ts';
 import { type LoopSet, type Loops, replaced, type Strip } from './strip.ts';
 import type { Work } from './work.ts';
@@ -27,6 +29,18 @@ export interface Engine {
   scratch?(length: number): Float64Array;
   /** What `stepAsync` runs a step with; default: it is done at once. */
   readonly executor?: Executor;
+  /** For arrays that are not in this machine's memory. */
+  readonly device?: Device;
+}
+
+/** Does whole steps where the arrays are; what stands for them here has no elements. */
+export interface Device {
+  /** A parameter's gradient, after the checks of `checkedGradient`. */
+  gradient(where: string, parameter: Parameter, index: number): NumericArray | null;
+  /** All of a step, in the place of its passes: counts it, and the parameters' updates. */
+  step(course: Course, slots: readonly object[], rule: object, memo: unknown): void;
+  /** The numbers of a state array, to be saved. */
+  read(array: StateArray): StateArray;
 }
 
 /** A step as executors see it: passes over the works of one optimizer, one after the other. */

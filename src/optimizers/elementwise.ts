@@ -79,6 +79,7 @@ export function elementwise<O, L extends object, S extends string, M = unknown>(
     state: state.map((row) => ({ ...row, shape: (shape) => shape })),
     matrices: false,
     sums: 1,
+    places: numbers,
     numbers: OWN + Object.keys(numbers).length,
     loops: twins({ ...loops.float32, ...check.float32 }, { ...loops.float64, ...check.float64 }),
     passes: [{ writes: false, block: checkBlock }, pass],

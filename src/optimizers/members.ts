@@ -150,8 +150,9 @@ class Memories {
   add(parameters: readonly Parameter[]): readonly Parameter[] | undefined {
     const added: Parameter[] = [];
     for (const parameter of parameters) {
-      const { buffer, byteLength } = parameter.data;
-      if (byteLength === 0) continue;
+      // What stands for an array that is elsewhere has no bytes.
+      if (parameter.data.byteLength === 0) continue;
+      const { buffer } = parameter.data;
       if (!this.#sorted.has(buffer)) this.#sorted.set(buffer, []);
       const sorted = this.#sorted.get(buffer)!;
       const at = placeIn(sorted, parameter);

@@ -6,7 +6,6 @@
  */
 import { options as checkedOptions, show } from '../core/check.ts';
 import type { OptimizerStateDict, StateValue } from '../core/dtype.ts';
-import { checkedGradient } from '../core/gradient.ts';
 import { label, type Parameter } from '../core/parameter.ts';
 import { liveTensorOf, tensorOf } from '../core/state-dict.ts';
 import { type Kernels, typescriptKernels } from '../engine/kernels.ts';
@@ -236,7 +235,7 @@ export abstract class Optimizer<O = object> {
   #run(where: string, only?: Slot): void {
     try {
       if (only === undefined) this.#activateAll(where);
-      else this.#activate(where, only);
+      else this.#stepper.activate(where, only);
       this.#stepper.begin(where);
       this.#stepper.run();
     } finally {
@@ -249,11 +248,7 @@ export abstract class Optimizer<O = object> {
     this.#members.check(where);
     const { groups, slots } = this.#members;
     for (let i = 0; i < groups.length; i++) this.#options.checkLive(where, groups[i]!, i);
-    for (const slot of slots) if (slot.parameter.grad !== null) this.#activate(where, slot);
-  }
-
-  #activate(where: string, slot: Slot): void {
-    this.#stepper.activate(slot, checkedGradient(where, slot.parameter, slot.index)!);
+    for (const slot of slots) if (slot.parameter.grad !== null) this.#stepper.activate(where, slot);
   }
 
   /** Adds all groups or, when one is refused, none. */

@@ -86,6 +86,8 @@ export interface Rule<O = object, L extends object = object, M = unknown> {
   readonly stepless?: boolean;
   /** Numbers of {@link Work.numbers} that are part of the state, by their key. */
   readonly savedNumbers?: Readonly<Record<string, number>>;
+  /** The places of its own numbers, for engines that have its formula in another language. */
+  readonly places?: Readonly<Record<string, number>>;
   /** Whether parameters of rank 2 and more are cut as matrices. */
   readonly matrices: boolean;
   /** How many {@link Work.numbers} there are, and partial sums a block. */

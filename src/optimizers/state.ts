@@ -64,7 +64,8 @@ export class StateKeeper {
     for (const { key, shape, begun, when } of state) {
       const used = begun === undefined ? when?.(group) !== false : work.numbers[begun] !== 0;
       const array = arrays.get(key);
-      if (used && array !== undefined) entry[key] = toTensor(array, shape(parameter.shape, work.cut)!);
+      if (used && array !== undefined)
+        entry[key] = toTensor(this.#stepper.read(array), shape(parameter.shape, work.cut)!);
     }
     for (const [key, place] of Object.entries(savedNumbers)) entry[key] = work.numbers[place]!;
     return entry;

@@ -5,8 +5,8 @@
  *
  * Whatever can fail (memory, checks, scratch) comes before the first write to weights or state.
  */
-import { isSixteen, type NumericArray } from '../core/dtype.ts';
-import { firstNonFinite, NonFiniteGradientError } from '../core/gradient.ts';
+import { isSixteen } from '../core/dtype.ts';
+import { checkedGradient, firstNonFinite, NonFiniteGradientError } from '../core/gradient.ts';
 import { label, type Parameter, sizeOf } from '../core/parameter.ts';
 import { nameHash, streamKey } from '../core/random.ts';
 import type { StateArray } from '../core/state-dict.ts';
@@ -87,9 +87,14 @@ export class Stepper implements Course {
     };
   };
 
-  /** Takes a parameter into the step at hand. */
-  activate(slot: Slot, gradient: NumericArray): void {
-    slot.work.g = gradient;
+  /**
+   * Takes a parameter into the step at hand.
+   *
+   * @throws TypeError or RangeError when its gradient does not fit.
+   */
+  activate(where: string, slot: Slot): void {
+    const check = this.#engine.device?.gradient ?? checkedGradient;
+    slot.work.g = check(where, slot.parameter, slot.index)!;
     this.#active.push(slot);
     this.works.push(slot.work);
   }
@@ -129,7 +134,7 @@ export class Stepper implements Course {
       numbers.set(streamKey(group.seed as number, stream, slot.occurrence), AT.key0);
     }
     if (slot.bound !== use) this.#bind(slot, use);
-    this.strip.reserve(work);
+    if (this.#engine.device === undefined) this.strip.reserve(work);
   }
 
   /** Which rows of the rule's state a group's options ask for, a bit each. */
@@ -164,6 +169,11 @@ export class Stepper implements Course {
     return array;
   }
 
+  /** A state array as it is saved. */
+  read(array: StateArray): StateArray {
+    return this.#engine.device?.read(array) ?? array;
+  }
+
   /** What was allocated is there to stay. */
   keep(): void {
     while (this.#made.length > 0) this.#made.pop();
@@ -172,7 +182,9 @@ export class Stepper implements Course {
 
   /** All passes on the calling thread, a parameter at a time: it is still in the caches. */
   run(): void {
-    while (this.next(alone)) runPass(this.strip, this.passes[this.pass]!, this.works[this.from]!);
+    const { device } = this.#engine;
+    if (device !== undefined) device.step(this, this.#active, this.#rule, this.#memo);
+    else while (this.next(alone)) runPass(this.strip, this.passes[this.pass]!, this.works[this.from]!);
   }
 
   next(reach: (pass: number, from: number) => number): boolean {

@@ -1,0 +1,513 @@
+/**
+ * What every runtime with WebGPU is asked to do: steps on the GPU, bit for bit against the CPU's.
+ * The runtime brings devices; a check that fails throws.
+ */
+import {
+  AdamW,
+  type CommonOptions,
+  type DType,
+  Lion,
+  NonFiniteGradientError,
+  type Optimizer,
+  Parameter,
+  type Params,
+  SGD,
+  toBfloat16,
+  toFloat16,
+} from 'tensorless';
+import { type WebGPUKernels, webgpuKernels } from 'tensorless/webgpu';
+import { arithmetic } from './arithmetic.ts';
+
+export type Format = Exclude<DType, 'float64'>;
+type Options = CommonOptions & Record<string, unknown>;
+type Make = (params: Params, options?: Options) => Optimizer;
+
+/** What a runtime has, and how much is asked of it. */
+export interface Given {
+  device(): Promise<GPUDevice>;
+  /** Leaves out what takes long. */
+  readonly short: boolean;
+  say(line: string): void;
+}
+
+/** Numbers in [0, 1), the same for the same seed (mulberry32). */
+export function randomNumbers(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Zeros, subnormals, and numbers of sizes from 2^low to 2^high. */
+export function wild(length: number, random: () => number, low: number, high: number): Float32Array {
+  return Float32Array.from({ length }, () => {
+    const kind = random();
+    if (kind < 0.02) return 0;
+    if (kind < 0.03) return -0;
+    if (kind < 0.05) return (random() - 0.5) * 2e-40;
+    return (random() < 0.5 ? -1 : 1) * (1 + random()) * 2 ** Math.floor(low + random() * (high - low));
+  });
+}
+
+/** Every rule, with options that reach every formula. */
+export const optimizers: Readonly<Record<string, Make>> = {
+  AdamW: (params, options) => new AdamW(params, { lr: 0.02, ...options }),
+  'AdamW amsgrad': (params, options) => new AdamW(params, { lr: 0.02, amsgrad: true, maximize: true, ...options }),
+  'AdamW uncorrected': (params, options) => new AdamW(params, { lr: 0.02, correctBias: false, ...options }),
+  Lion: (params, options) => new Lion(params, { lr: 0.02, weightDecay: 0.1, ...options }),
+  SGD: (params, options) => new SGD(params, { lr: 0.2, weightDecay: 0.01, maximize: true, ...options }),
+  'SGD momentum': (params, options) => new SGD(params, { lr: 1e-3, momentum: 0.98, dampening: 0.5, ...options }),
+  'SGD nesterov': (params, options) => new SGD(params, { lr: 5e-4, momentum: 0.98, nesterov: true, ...options }),
+};
+
+const SHAPES: readonly (readonly number[])[] = [[], [5], [0, 3], [3, 7], [2, 5, 3], [41, 33], [1000]];
+
+export function check(what: string, right: boolean): void {
+  if (!right) throw new Error(what);
+}
+
+type Numbers = Float32Array | Uint16Array;
+
+/** 16-bit numbers, within what the format holds. */
+function rounded(format: Format, numbers: Float32Array): Numbers {
+  if (format === 'float32') return numbers;
+  if (format === 'bfloat16') return toBfloat16(numbers);
+  return toFloat16(numbers.map((x) => Math.max(-60000, Math.min(60000, x))));
+}
+
+/** The bits, with one NaN for all: which one it is, is the engine's. */
+function bitsOf(array: unknown, half: boolean): number[] {
+  if (array instanceof Uint16Array) {
+    const infinity = half ? 0x7c00 : 0x7f80;
+    return Array.from(array, (x) => ((x & 0x7fff) > infinity ? -1 : x));
+  }
+  const numbers = array as Float32Array;
+  const words = new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
+  return Array.from(words, (x, i) => (Number.isNaN(numbers[i]!) ? -1 : x));
+}
+
+function same(what: string, a: unknown, b: unknown, half = false): void {
+  const [x, y] = [bitsOf(a, half), bitsOf(b, half)];
+  const at = x.findIndex((bits, i) => bits !== y[i]);
+  if (x.length === y.length && at < 0) return;
+  const [p, q] = [a, b].map((one) => (one as Numbers)[at]);
+  throw new Error(`${what}: element ${at} is ${p} on the CPU and ${q} on the GPU, of ${x.length} and ${y.length}`);
+}
+
+/** Weights and states of both, bit for bit. */
+async function sameRuns(what: string, kernels: WebGPUKernels, cpu: Optimizer, gpu: Optimizer): Promise<void> {
+  const weights = await kernels.read(gpu);
+  for (const [i, { data, dtype }] of cpu.parameters.entries()) {
+    same(`${what}: weights ${i}`, data, weights[i]!.data, dtype === 'float16');
+  }
+  const [a, b] = [cpu.stateDict(), gpu.stateDict()];
+  check(`${what}: groups`, JSON.stringify(a.param_groups) === JSON.stringify(b.param_groups));
+  check(`${what}: entries`, Object.keys(a.state).join() === Object.keys(b.state).join());
+  for (const [id, entry] of Object.entries(a.state)) {
+    const other = b.state[id]!;
+    check(`${what}: keys of ${id}`, Object.keys(entry).join() === Object.keys(other).join());
+    for (const [key, value] of Object.entries(entry)) {
+      const data = (value as { data?: unknown }).data;
+      if (data !== undefined) same(`${what}: ${key} ${id}`, data, (other[key] as { data: unknown }).data);
+      else check(`${what}: ${key} ${id}: ${value} and ${other[key]}`, Object.is(value, other[key]));
+    }
+  }
+}
+
+/** One model in memory and on the GPU, and gradients for both. */
+export class Pair {
+  readonly cpu: Parameter[];
+  readonly gpu: Parameter[];
+  readonly #random: () => number;
+  readonly #kernels: WebGPUKernels;
+
+  constructor(kernels: WebGPUKernels, format: Format, shapes = SHAPES, seed = 7) {
+    this.#random = randomNumbers(seed);
+    this.#kernels = kernels;
+    const data = shapes.map((shape) =>
+      rounded(
+        format,
+        wild(
+          shape.reduce((a, b) => a * b, 1),
+          this.#random,
+          -8,
+          4,
+        ),
+      ),
+    );
+    const options = (i: number) => ({ dtype: format, name: `weight ${i}` });
+    this.cpu = data.map((numbers, i) => new Parameter(numbers.slice() as Float32Array, shapes[i]!, options(i)));
+    this.gpu = data.map((numbers, i) => {
+      return new Parameter(kernels.upload(numbers as Float32Array), shapes[i]!, options(i));
+    });
+  }
+
+  /** Gradients of step `t`; 16-bit weights have some of both kinds. */
+  gradients(t: number, change: (numbers: Float32Array, i: number) => void = () => {}): void {
+    for (const [i, one] of this.cpu.entries()) {
+      const numbers = wild(one.data.length, this.#random, t % 3 === 0 ? -60 : -20, t % 5 === 4 ? 40 : 4);
+      change(numbers, i);
+      const given = i % 2 === 1 ? rounded(one.dtype as Format, numbers) : numbers;
+      if (this.gpu[i]!.grad !== null) this.#kernels.free(this.gpu[i]!.grad as Float32Array);
+      one.grad = given as Float32Array;
+      this.gpu[i]!.grad = this.#kernels.upload(given as Float32Array);
+    }
+  }
+}
+
+async function rules(kernels: WebGPUKernels, chosen: Readonly<Record<string, Make>>, say: Given['say']): Promise<void> {
+  for (const [name, make] of Object.entries(chosen)) {
+    const formats: readonly Format[] = /^(AdamW|SGD nesterov|Adafactor beta1)$/.test(name)
+      ? ['float32', 'bfloat16', 'float16']
+      : ['float32'];
+    for (const format of formats) {
+      for (const rounding of format === 'float32' ? (['nearest'] as const) : (['nearest', 'stochastic'] as const)) {
+        const what = `${name}, ${format}, ${rounding}`;
+        const pair = new Pair(kernels, format);
+        const cpu = make(pair.cpu, { rounding, seed: 5 });
+        const gpu = make(pair.gpu, { rounding, seed: 5, kernels });
+        const begun = performance.now();
+        for (let t = 0; t < 12; t++) {
+          pair.gradients(t);
+          cpu.step();
+          if (t === 5) await gpu.stepAsync();
+          else gpu.step();
+        }
+        await sameRuns(what, kernels, cpu, gpu);
+        say(`${what}: the same bits (${Math.round(performance.now() - begun)} ms)`);
+        gpu.dispose();
+      }
+    }
+  }
+}
+
+/** From the CPU to the GPU and back at every cut: the hash of a run that stayed on the CPU. */
+async function cuts(kernels: WebGPUKernels, chosen: Readonly<Record<string, Make>>, say: Given['say']): Promise<void> {
+  const steps = 6;
+  for (const [name, make] of Object.entries(chosen)) {
+    const whole = new Pair(kernels, 'float32', [[3, 7], [9]]);
+    const reference = make(whole.cpu);
+    for (let t = 0; t < steps; t++) {
+      whole.gradients(t);
+      reference.step();
+    }
+    for (let cut = 0; cut <= steps; cut++) {
+      const pair = new Pair(kernels, 'float32', [[3, 7], [9]]);
+      let [cpu, gpu] = [make(pair.cpu), make(pair.gpu, { kernels })];
+      for (let t = 0; t < steps; t++) {
+        if (t === cut) {
+          gpu.loadStateDict(cpu.stateDict());
+          for (const [i, { data }] of pair.cpu.entries()) pair.gpu[i]!.data.set(data as Float32Array);
+        }
+        pair.gradients(t);
+        if (t < cut || t > cut + 2) cpu.step();
+        else gpu.step();
+        if (t === cut + 2) {
+          const weights = await kernels.read(gpu);
+          cpu = make(pair.cpu);
+          cpu.loadStateDict(gpu.stateDict());
+          for (const [i, { data }] of weights.entries()) pair.cpu[i]!.data.set(data as Float32Array);
+          gpu = make(pair.gpu, { kernels });
+        }
+      }
+      if (cut + 2 >= steps && cut < steps) {
+        await sameRuns(`${name}, cut at ${cut}, ended on the GPU`, kernels, reference, gpu);
+        continue;
+      }
+      for (const [i, { data }] of pair.cpu.entries()) same(`${name}, cut at ${cut}`, whole.cpu[i]!.data, data);
+    }
+    say(`${name}: from CPU to GPU and back at every cut, the same bits`);
+  }
+}
+
+async function longRun(kernels: WebGPUKernels, steps: number, say: Given['say']): Promise<void> {
+  const pair = new Pair(kernels, 'float32', [[5, 9]]);
+  const [cpu, gpu] = [new AdamW(pair.cpu), new AdamW(pair.gpu, { kernels })];
+  for (let t = 0; t < steps; t++) {
+    pair.gradients(t);
+    cpu.step();
+    gpu.step();
+    if (t % 50 === 49) await kernels.settle();
+  }
+  await sameRuns(`${steps} steps`, kernels, cpu, gpu);
+  say(`AdamW, ${steps} steps: the same bits`);
+}
+
+/** Gradients that are not finite, in steps that are recorded without an await. */
+async function nonFinite(kernels: WebGPUKernels, make: Make, name: string, say: Given['say']): Promise<void> {
+  const bad = new Set([0, 3, 4]);
+  const spoil = (t: number) => (numbers: Float32Array, i: number) => {
+    if (bad.has(t) && i === 1) numbers[3] = Number.NaN;
+    if (bad.has(t) && i === 0) numbers[t] = -Infinity;
+  };
+  const shapes = [[3, 7], [9]];
+  const pair = new Pair(kernels, 'float32', shapes);
+  const [cpu, gpu] = [make(pair.cpu, { nonFinite: 'skip' }), make(pair.gpu, { nonFinite: 'skip', kernels })];
+  for (let t = 0; t < 8; t++) {
+    pair.gradients(t, spoil(t));
+    cpu.step();
+    gpu.step();
+  }
+  await sameRuns(`${name}, skip`, kernels, cpu, gpu);
+  check(`${name}: skipped ${gpu.skippedSteps}, calls ${gpu.stepCalls}`, gpu.skippedSteps === 3 && gpu.stepCalls === 8);
+
+  const other = new Pair(kernels, 'float32', shapes);
+  const [a, b] = [make(other.cpu), make(other.gpu, { kernels })];
+  const told: string[] = [];
+  for (let t = 0; t < 8; t++) {
+    other.gradients(t, spoil(t));
+    try {
+      a.step();
+    } catch (error) {
+      told.push((error as Error).message);
+    }
+    await b.stepAsync().catch((error) => {
+      check(`${name}: ${error}`, error instanceof NonFiniteGradientError && error.message === told.at(-1));
+      told.pop();
+    });
+  }
+  check(`${name}: all refusals were told`, told.length === 0 && b.stepCalls === 5);
+  await sameRuns(`${name}, throw`, kernels, a, b);
+
+  // Nothing is done from the refused step on until that has been told.
+  const last = new Pair(kernels, 'float32', shapes);
+  const [c, d] = [make(last.cpu), make(last.gpu, { kernels })];
+  for (let t = 1; t < 6; t++) {
+    last.gradients(t, spoil(t));
+    if (t < 3) c.step();
+    d.step();
+    if (t === 5) {
+      const error = await kernels.settle().catch((reason) => reason);
+      check(`${name}: ${error}`, error instanceof NonFiniteGradientError && error.parameter === 'weight 0');
+      check(`${name}: ${error.message}`, error.index === 3 && error.message.includes('-Infinity'));
+    }
+  }
+  await sameRuns(`${name}, told late`, kernels, c, d);
+  last.gradients(1);
+  c.step();
+  d.step();
+  await sameRuns(`${name}, after it was told`, kernels, c, d);
+
+  const wide = new Pair(kernels, 'float32', shapes);
+  const [e, f] = [make(wide.cpu, { nonFinite: 'propagate' }), make(wide.gpu, { nonFinite: 'propagate', kernels })];
+  for (let t = 0; t < 3; t++) {
+    wide.gradients(t, spoil(t));
+    e.step();
+    f.step();
+  }
+  await sameRuns(`${name}, propagate`, kernels, e, f);
+  say(`${name}: gradients that are not finite, by every policy`);
+}
+
+/** A device whose bindings are small. */
+function small(device: GPUDevice, bytes: number): GPUDevice {
+  const { limits } = device;
+  const own: Record<string, unknown> = {};
+  for (const name of [
+    'createBuffer',
+    'createShaderModule',
+    'createBindGroupLayout',
+    'createPipelineLayout',
+    'createComputePipeline',
+    'createBindGroup',
+    'createCommandEncoder',
+    'pushErrorScope',
+    'popErrorScope',
+  ] as const) {
+    own[name] = (...args: unknown[]) => (device[name] as (...all: unknown[]) => unknown)(...args);
+  }
+  return {
+    ...own,
+    queue: device.queue,
+    lost: device.lost,
+    limits: {
+      maxStorageBufferBindingSize: bytes,
+      maxBufferSize: limits.maxBufferSize,
+      minStorageBufferOffsetAlignment: limits.minStorageBufferOffsetAlignment,
+      maxComputeWorkgroupsPerDimension: 3,
+      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+    },
+  } as unknown as GPUDevice;
+}
+
+async function split(device: GPUDevice, chosen: Readonly<Record<string, Make>>, say: Given['say']): Promise<void> {
+  const kernels = webgpuKernels(small(device, 4096));
+  for (const [name, make] of Object.entries(chosen)) {
+    for (const format of name === 'AdamW' ? (['float32', 'bfloat16'] as const) : (['float32'] as const)) {
+      const pair = new Pair(kernels, format, [[2501], [1023, 3], [7, 1500]]);
+      const rounding = 'stochastic';
+      const [cpu, gpu] = [make(pair.cpu, { rounding }), make(pair.gpu, { kernels, rounding })];
+      for (let t = 0; t < 3; t++) {
+        pair.gradients(t);
+        cpu.step();
+        gpu.step();
+      }
+      await sameRuns(`${name}, ${format}, over several bindings`, kernels, cpu, gpu);
+      const other = pair.gpu[1]!;
+      const numbers = wild(3 * 1023, randomNumbers(1), 0, 1);
+      numbers[2050] = Number.NaN;
+      other.grad = kernels.upload(numbers);
+      const error = await gpu.stepAsync().catch((reason) => reason);
+      check(`${name}: ${error}`, error instanceof NonFiniteGradientError && error.index === 2050);
+    }
+  }
+  say(`arrays larger than a binding, in several: the same bits`);
+}
+
+/** Buffers of the user's own, ranges of one, commands on an encoder of the user's. */
+async function ownBuffers(device: GPUDevice, kernels: WebGPUKernels, say: Given['say']): Promise<void> {
+  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+  const buffer = device.createBuffer({ size: 4096, usage });
+  const pair = new Pair(kernels, 'float32', [[4, 5], [33]]);
+  const gpu = pair.gpu.map(({ data, shape, name }, i) => {
+    const one = new Parameter(kernels.wrap(buffer, 'float32', data.length, { offset: 512 * i }), shape, {
+      name: name!,
+    });
+    one.data.set(pair.cpu[i]!.data as Float32Array);
+    one.grad = kernels.wrap(buffer, 'float32', data.length, { offset: 2048 + 512 * i });
+    return one;
+  });
+  const [cpu, on] = [new AdamW(pair.cpu), new AdamW(gpu, { kernels })];
+  for (let t = 0; t < 4; t++) {
+    pair.gradients(t);
+    for (const [i, one] of gpu.entries()) one.grad!.set(pair.cpu[i]!.grad as Float32Array);
+    cpu.step();
+    const encoder = device.createCommandEncoder();
+    kernels.encode(encoder, () => on.step());
+    device.queue.submit([encoder.finish()]);
+  }
+  await sameRuns('ranges of one buffer, on an own encoder', kernels, cpu, on);
+  say('ranges of one buffer, on an encoder of the user: the same bits');
+}
+
+function message(record: () => unknown): string {
+  try {
+    record();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return 'nothing was thrown';
+}
+
+async function refusals({ device: another, say }: Given, device: GPUDevice, kernels: WebGPUKernels): Promise<void> {
+  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+  const expect = (what: string, found: string, wanted: RegExp): void => check(`${what}: ${found}`, wanted.test(found));
+  const plain = device.createBuffer({ size: 64, usage: GPUBufferUsage.COPY_DST });
+  const buffer = device.createBuffer({ size: 64, usage });
+  expect(
+    'usage',
+    message(() => kernels.wrap(plain, 'float32', 4)),
+    /must have the usage STORAGE/,
+  );
+  expect(
+    'size',
+    message(() => kernels.wrap(buffer, 'float32', 17)),
+    /need 68 bytes, but the buffer has 64/,
+  );
+  expect(
+    'offset',
+    message(() => kernels.wrap(buffer, 'float32', 1, { offset: 4 })),
+    /offset must be a multiple of/,
+  );
+  const weight = new Parameter(kernels.upload(Float32Array.of(1, 2, 3)), { name: 'w' });
+  const optimizer = new AdamW([weight], { kernels });
+  weight.grad = Float32Array.of(1, 2, 3);
+  expect(
+    'a gradient in memory',
+    message(() => optimizer.step()),
+    /parameter "w": grad must be an array of these kernels/,
+  );
+  weight.grad = kernels.upload(Float32Array.of(1, 2));
+  expect(
+    'a short gradient',
+    message(() => optimizer.step()),
+    /grad must have 3 elements of float32, got 2/,
+  );
+  const elsewhere = new AdamW([weight]);
+  weight.grad = kernels.upload(Float32Array.of(1, 2, 3));
+  expect(
+    'other kernels',
+    message(() => elsewhere.step()),
+    /is on a GPU: it is for optimizers with the webgpuKernels/,
+  );
+  const inMemory = new Parameter(new Float32Array(3));
+  inMemory.grad = new Float32Array(3);
+  const mixed = new AdamW([inMemory], { kernels });
+  expect(
+    'weights in memory',
+    message(() => mixed.step()),
+    /data must be an array of these kernels, got Float32Array/,
+  );
+  await optimizer.stepAsync();
+  expect(
+    'state',
+    message(() => optimizer.stateDict()),
+    /the state is on the GPU; await kernels\.read\(optimizer\)/,
+  );
+  const before = (await kernels.stateDict(optimizer)).state[0]!.exp_avg as { data: Float32Array };
+  kernels.free(weight.grad as Float32Array);
+  expect(
+    'freed',
+    message(() => optimizer.step()),
+    /grad was freed and is still in use/,
+  );
+
+  // What only the GPU knows is told at the next await; the state is still there.
+  const gone = device.createBuffer({ size: 64, usage });
+  weight.grad = kernels.wrap(gone, 'float32', 3);
+  gone.destroy();
+  const destroyed = await optimizer.stepAsync().catch((error) => String(error));
+  expect('destroyed', String(destroyed), /WebGPU refused the commands, so nothing of that step was done/);
+  const foreign = await another();
+  weight.grad = kernels.wrap(foreign.createBuffer({ size: 64, usage }), 'float32', 3);
+  optimizer.step();
+  const refused = await kernels.settle().catch((error) => String(error));
+  expect('of another device', String(refused), /WebGPU refused the commands/);
+  const dict = await kernels.stateDict(optimizer);
+  const after = dict.state[0]!.exp_avg as { data: Float32Array };
+  check('the state is as it was', dict.state[0]!.step === 1 && optimizer.stepCalls === 1);
+  same('the state is as it was', before.data, after.data);
+
+  const lost = await another();
+  const last = webgpuKernels(lost);
+  const one = new Parameter(last.upload(Float32Array.of(1)));
+  one.grad = last.upload(Float32Array.of(1));
+  const losing = new AdamW([one], { kernels: last });
+  await losing.stepAsync();
+  lost.destroy();
+  await lost.lost;
+  await Promise.resolve();
+  expect(
+    'lost',
+    message(() => losing.step()),
+    /the GPU device was lost .*from the last state that was saved/,
+  );
+  foreign.destroy();
+  say('wrong buffers and a lost device are told');
+}
+
+/** All of it. */
+export async function suite(given: Given): Promise<void> {
+  const { say, short } = given;
+  const device = await given.device();
+  const errors: string[] = [];
+  device.addEventListener?.('uncapturederror', (event) =>
+    errors.push((event as GPUUncapturedErrorEvent).error.message),
+  );
+  await arithmetic(device, short ? 1 : 4, say);
+  const kernels = webgpuKernels(device);
+  const some = (...names: string[]) => Object.fromEntries(names.map((name) => [name, optimizers[name]!]));
+  await rules(kernels, optimizers, say);
+  await cuts(kernels, some('AdamW', 'SGD momentum'), say);
+  await nonFinite(kernels, optimizers.AdamW!, 'AdamW', say);
+  await nonFinite(kernels, optimizers['SGD momentum']!, 'SGD momentum', say);
+  await split(device, some('AdamW', 'Lion'), say);
+  await ownBuffers(device, kernels, say);
+  await refusals(given, device, kernels);
+  await longRun(kernels, short ? 60 : 500, say);
+  check(`WebGPU said: ${errors[0]}`, errors.length === 0);
+  device.destroy();
+}
