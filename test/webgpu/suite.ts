@@ -3,6 +3,7 @@
  * The runtime brings devices; a check that fails throws.
  */
 import {
+  Adafactor,
   AdamW,
   type CommonOptions,
   type DType,
@@ -60,6 +61,11 @@ export const optimizers: Readonly<Record<string, Make>> = {
   Lion: (params, options) => new Lion(params, { lr: 0.02, weightDecay: 0.1, ...options }),
   SGD: (params, options) => new SGD(params, { lr: 0.2, weightDecay: 0.01, maximize: true, ...options }),
   'SGD momentum': (params, options) => new SGD(params, { lr: 1e-3, momentum: 0.98, dampening: 0.5, ...options }),
+  Adafactor: (params, options) => new Adafactor(params, options),
+  'Adafactor beta1': (params, options) =>
+    new Adafactor(params, { lr: 0.02, relativeStep: false, beta1: 0.9, weightDecay: 0.1, ...options }),
+  'Adafactor plain': (params, options) =>
+    new Adafactor(params, { scaleParameter: false, warmupInit: true, clipThreshold: 0.1, ...options }),
   'SGD nesterov': (params, options) => new SGD(params, { lr: 5e-4, momentum: 0.98, nesterov: true, ...options }),
 };
 
@@ -500,11 +506,14 @@ export async function suite(given: Given): Promise<void> {
   await arithmetic(device, short ? 1 : 4, say);
   const kernels = webgpuKernels(device);
   const some = (...names: string[]) => Object.fromEntries(names.map((name) => [name, optimizers[name]!]));
-  await rules(kernels, optimizers, say);
-  await cuts(kernels, some('AdamW', 'SGD momentum'), say);
+  const wanted = (globalThis as { ONLY?: string }).ONLY ?? '';
+  await rules(kernels, Object.fromEntries(Object.entries(optimizers).filter(([name]) => name.startsWith(wanted))), say);
+  if (wanted !== '') return;
+  await cuts(kernels, some('AdamW', 'SGD momentum', 'Adafactor'), say);
   await nonFinite(kernels, optimizers.AdamW!, 'AdamW', say);
+  await nonFinite(kernels, optimizers.Adafactor!, 'Adafactor', say);
   await nonFinite(kernels, optimizers['SGD momentum']!, 'SGD momentum', say);
-  await split(device, some('AdamW', 'Lion'), say);
+  await split(device, some('AdamW', 'Lion', 'Adafactor'), say);
   await ownBuffers(device, kernels, say);
   await refusals(given, device, kernels);
   await longRun(kernels, short ? 60 : 500, say);
