@@ -6,7 +6,7 @@ import { isSixteen } from '../core/dtype.ts';
 import { power } from '../core/math.ts';
 import type { Parameter } from '../core/parameter.ts';
 import { AT, type Cut } from '../engine/work.ts';
-import { STRIP_LENGTH, stripRows } from '../loops/blocks.ts';
+import { isFar, STRIP_LENGTH, stripRows } from '../loops/blocks.ts';
 import type { AdafactorOptions } from '../optimizers/adafactor.ts';
 import type { ParamGroup } from '../optimizers/param-group.ts';
 import type { Slot } from '../optimizers/rule.ts';
@@ -32,7 +32,7 @@ const COUNT = 1 + Object.keys(NUMBERS_OF).length;
 /** Bytes of a parameter's results: what is remembered of its last update. */
 export const RESULT_BYTES = 256;
 
-/** What parameters' last updates had: the root mean square of the weights is part of the state. */
+/** What parameters' last updates had: of the state it is the weights' root mean square. */
 export class Results {
   readonly #device: GPUDeviceLike;
   readonly #level: Arithmetic;
@@ -93,7 +93,7 @@ export class Results {
   }
 }
 
-/** Doubles that are needed from program to program of one parameter; the next one uses them again. */
+/** Doubles from program to program of one parameter; the next one uses the same room. */
 export class Scratch {
   readonly #device: GPUDeviceLike;
   readonly #buffers = new Map<string, GPUBufferLike>();
@@ -108,8 +108,9 @@ export class Scratch {
     const { maxStorageBufferBindingSize: most } = this.#device.limits;
     if (size > most) {
       throw new RangeError(
-        `webgpuKernels: Adafactor needs ${size} bytes for the ${name} sums of a parameter, but the device binds ${most} ` +
-          'at once; ask for a larger maxStorageBufferBindingSize, or cut the parameter',
+        `webgpuKernels: Adafactor needs ${size} bytes for the ${name} sums of a parameter, but the device binds ` +
+          `${most} at once; ` +
+          'ask for a larger maxStorageBufferBindingSize, or cut the parameter',
       );
     }
     let buffer = this.#buffers.get(name);
@@ -136,7 +137,7 @@ export class AdafactorStep {
   readonly #serial: number;
   readonly #cut: Cut;
   readonly #strip: number;
-  readonly #flags: number;
+  #flags: number;
   readonly #found: Dispatch[] = [];
   #numbersAt = -1;
 
@@ -151,7 +152,9 @@ export class AdafactorStep {
     this.#cut = cut;
     const wide = !isSixteen(work.dtype);
     this.#strip = wide ? cut.unit : cut.matrix ? stripRows(cut.cols) : STRIP_LENGTH;
-    this.#flags = (cut.matrix ? FLAG.matrix : 0) | (optionsOf(group).scaleParameter ? FLAG.scales : 0);
+    const far = cut.matrix && wide && isFar(cut.rows, cut.cols);
+    this.#flags = (cut.matrix ? FLAG.matrix : 0) | (far ? FLAG.far : 0);
+    if (optionsOf(group).scaleParameter) this.#flags |= FLAG.scales;
   }
 
   /** Adds a program that runs `count` times. */
@@ -259,8 +262,8 @@ export class AdafactorStep {
       }
       if (begins(low) - from > most) {
         throw new RangeError(
-          `webgpuKernels: ${begins(low) - from} elements of a parameter have to be bound at once, but the device binds ` +
-            `${most}; ask for a larger maxStorageBufferBindingSize, or cut the parameter`,
+          `webgpuKernels: ${begins(low) - from} elements of a parameter have to be bound at once, but the device ` +
+            `binds ${most}; ask for a larger maxStorageBufferBindingSize, or cut the parameter`,
         );
       }
       yield [first, low - first, from, begins(low) - from];

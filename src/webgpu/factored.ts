@@ -377,7 +377,7 @@ ${helpers}${ENTRY}
   return { name: `Adafactor ${name} ${format}`, code, arrays: words.length + doubles.length };
 }
 
-/** What becomes of a weight: a matrix's through the factors, a vector's through its second moment. */
+/** What becomes of a weight: a matrix's by the factors, a vector's by its second moment. */
 export function applyProgram(level: Arithmetic, p: Format, g: Format, matrix: boolean, momentum: boolean): Program {
   const words = ['p', 'g', ...(matrix ? [] : ['v']), ...(momentum ? ['m'] : [])];
   const doubles = matrix ? ['row', 'col', 'results'] : ['results'];
