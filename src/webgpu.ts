@@ -154,6 +154,7 @@ export function webgpuKernels(device: GPUDeviceLike, options: WebGPUOptions = {}
     if (recorder.pending) {
       throw new Error(`${at}: there are steps in an encoder that was not submitted; submit it first`);
     }
+    await recorder.results.read(optimizer.parameters);
     const homes: Home[] = [];
     asked = homes;
     try {

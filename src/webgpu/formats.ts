@@ -102,11 +102,11 @@ function reading(format: Format, name: string): string {
 /** Whether a number of the gradient is infinite or NaN, by its float32 bits. */
 const FINITE = 'fn isFinite(bits: u32) -> bool { return (bits & 0x7f800000u) != 0x7f800000u; }\n';
 
-/** Reads `p` and `g`. */
-export function readers(p: Format | null, g: Format): string {
-  const formats = new Set(p === null ? [g] : [p, g]);
-  const widen = [...formats].map((one) => WIDEN[one]).join('');
-  return widen + FINITE + reading(g, 'g') + (p === null ? '' : reading(p, 'p'));
+/** Reads `p` and `g`, as far as there are formats for them. */
+export function readers(p: Format | null, g: Format | null): string {
+  const formats = new Set([p, g]);
+  const widen = [...formats].map((one) => (one === null ? '' : WIDEN[one])).join('');
+  return widen + FINITE + (g === null ? '' : reading(g, 'g')) + (p === null ? '' : reading(p, 'p'));
 }
 
 /** Rounds a weight, where it has 16 bits. */

@@ -3,6 +3,7 @@
  * has. Names of numbers are those of the rule.
  */
 import type { Work } from '../engine/work.ts';
+import type { Rule } from '../optimizers/rule.ts';
 import type { Formula } from './programs.ts';
 
 const read = (name: string): string => `fromF32(${name}[i])`;
@@ -66,11 +67,15 @@ fn element(i: u32, p: Real, g: Real) -> Real {
   };
 }
 
-/** The formula for a work as its rule has prepared it, by its name; none for another rule. */
+/**
+ * The formula for a work as its rule has prepared it, by its name.
+ *
+ * @throws TypeError for a rule that has none.
+ */
 export function formulaOf(
-  { rule, state, numbers }: Work,
-  places: Readonly<Record<string, number>>,
-): { readonly name: string; readonly formula: Formula } | undefined {
+  { state, numbers }: Work,
+  { name: rule, places = {} }: Rule,
+): { readonly name: string; readonly formula: Formula } {
   const value = (name: string): number => numbers[places[name]!]!;
   if (rule === 'AdamW') {
     const largest = state.max_exp_avg_sq !== null;
@@ -79,7 +84,7 @@ export function formulaOf(
     return { name: `AdamW ${largest} ${climb} ${after}`, formula: adam(largest, climb, after) };
   }
   if (rule === 'Lion') return { name: 'Lion', formula: lion };
-  if (rule !== 'SGD') return undefined;
+  if (rule !== 'SGD') throw new TypeError(`webgpuKernels: ${rule} has no formula for a GPU; use other kernels`);
   const momentum = state.momentum_buffer !== null;
   const nesterov = momentum && value('nesterov') === 1;
   const climb = value('sign') === -1;

@@ -1,6 +1,5 @@
 /** The jobs of a step as the programs read them: words of one buffer. */
-import type { Arithmetic } from './programs.ts';
-import { JOB, NUMBERS } from './programs.ts';
+import { type Arithmetic, JOB, type JobWord, NUMBERS } from './programs.ts';
 
 /** Words between the beginnings of jobs are multiples of this: what every device allows. */
 const UNIT = 64;
@@ -18,7 +17,7 @@ export class Plan {
   }
 
   /** A job of so many whole numbers and rows of numbers; returns where it begins. */
-  job(whole: Readonly<Partial<Record<keyof typeof JOB, number>>>, own: readonly number[], words: number): number {
+  job(whole: Readonly<Partial<Record<JobWord, number>>>, own: readonly number[], words: number): number {
     const at = Math.ceil(this.length / UNIT) * UNIT;
     this.length = at + NUMBERS + words;
     if (this.words.length < this.length) {
@@ -27,7 +26,7 @@ export class Plan {
       this.words.set(old);
     }
     this.words.fill(0, at, this.length);
-    for (const [name, value] of Object.entries(whole)) this.words[at + JOB[name as keyof typeof JOB]] = value;
+    for (const [name, value] of Object.entries(whole)) this.words[at + JOB[name as JobWord]] = value;
     this.words.set(own, at + JOB.own);
     return at;
   }

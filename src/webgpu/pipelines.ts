@@ -1,24 +1,12 @@
 /** Programs and their arrays, as WebGPU wants them: pipelines, bind groups, numbers of groups. */
+import { type Part, widthOf } from './dispatch.ts';
 import { COMPUTE, type GPUDeviceLike, type GPUPassLike } from './gpu.ts';
-import { GROUP } from './programs.ts';
-
-/** A range of a buffer. */
-export interface Part {
-  readonly buffer: object;
-  readonly offset: number;
-  readonly size: number;
-}
-
-interface Program {
-  readonly code: () => string;
-  readonly arrays: number;
-  pipeline?: object;
-}
+import { GROUP, type Program } from './programs.ts';
 
 /** Makes each pipeline once. */
 export class Pipelines {
   readonly #device: GPUDeviceLike;
-  readonly #programs = new Map<string, Program>();
+  readonly #made = new Map<string, object>();
   /** Forms of the second group, by its number of arrays; of the first one. */
   readonly #forms = new Map<number, object>();
   readonly #first: object;
@@ -42,34 +30,23 @@ export class Pipelines {
     return form;
   }
 
-  /** Makes a program known by its name, which it returns. */
-  name(name: string, code: () => string, arrays: number): string {
-    if (!this.#programs.has(name)) this.#programs.set(name, { code, arrays });
-    return name;
-  }
-
-  #pipeline(name: string): object {
-    const program = this.#programs.get(name)!;
-    if (program.pipeline === undefined) {
+  #pipeline({ name, arrays, code }: Program): object {
+    let pipeline = this.#made.get(name);
+    if (pipeline === undefined) {
       const label = `tensorless ${name}`;
-      const module = this.#device.createShaderModule({ label, code: program.code() });
-      const groups = program.arrays === 0 ? [this.#first] : [this.#first, this.#arrays(program.arrays)];
+      const module = this.#device.createShaderModule({ label, code: code() });
+      const groups = arrays === 0 ? [this.#first] : [this.#first, this.#arrays(arrays)];
       const layout = this.#device.createPipelineLayout({ bindGroupLayouts: groups });
-      program.pipeline = this.#device.createComputePipeline({ label, layout, compute: { module, entryPoint: 'main' } });
+      pipeline = this.#device.createComputePipeline({ label, layout, compute: { module, entryPoint: 'main' } });
+      this.#made.set(name, pipeline);
     }
-    return program.pipeline;
-  }
-
-  /** Invocations side by side where there are so many in all. */
-  width(count: number): number {
-    const most = this.#device.limits.maxComputeWorkgroupsPerDimension;
-    return Math.min(Math.ceil(count / GROUP), most) * GROUP;
+    return pipeline;
   }
 
   /** Runs a program `count` times, with its job at a place of the jobs. */
   run(
     pass: GPUPassLike,
-    name: string,
+    program: Program,
     jobs: object,
     at: number,
     jobSize: number,
@@ -80,12 +57,11 @@ export class Pipelines {
     const device = this.#device;
     const parts = (layout: object, given: readonly { buffer: object; offset?: number; size?: number }[]): object =>
       device.createBindGroup({ layout, entries: given.map((resource, binding) => ({ binding, resource })) });
-    const pipeline = this.#pipeline(name);
-    pass.setPipeline(pipeline);
+    pass.setPipeline(this.#pipeline(program));
     pass.setBindGroup(0, parts(this.#first, [{ buffer: jobs, offset: at, size: jobSize }, { buffer: tally }]));
     if (arrays.length > 0) pass.setBindGroup(1, parts(this.#arrays(arrays.length), arrays));
     const groups = Math.ceil(count / GROUP);
-    const side = this.width(count) / GROUP;
+    const side = widthOf(device, count) / GROUP;
     pass.dispatchWorkgroups(side, Math.ceil(groups / side));
   }
 }

@@ -29,12 +29,17 @@ export const JOB = {
   /** Rows of numbers, and numbers in each. */
   rows: 7,
   count: 8,
+  /** Flags; 1: 16-bit weights are rounded at random, with the two words of this key. */
   stochastic: 9,
+  key: 10,
   /** Own whole numbers of a program: eight. */
-  own: 10,
+  own: 12,
 } as const;
 /** Where the numbers begin, two words each. */
-export const NUMBERS = 18;
+export const NUMBERS = 20;
+
+/** A word of a job. */
+export type JobWord = keyof typeof JOB;
 
 /** Words at the beginning of a tally; then two for each parameter. */
 export const TALLY = {
@@ -68,8 +73,8 @@ fn at(id: vec3u) -> u32 { return id.y * job[JOB_width] + id.x; }
 `;
 
 /** Finds gradients that are not finite. */
-export function checkProgram(g: Format): string {
-  return `${COMMON}${readers(null, g)}
+export function checkProgram(g: Format): Program {
+  const code = (): string => `${COMMON}${readers(null, g)}
 @group(1) @binding(0) var<storage, read_write> g: array<u32>;
 @compute @workgroup_size(${GROUP}) fn main(@builtin(global_invocation_id) id: vec3u) {
   let i = at(id);
@@ -77,13 +82,17 @@ export function checkProgram(g: Format): string {
   atomicMin(&tally[TALLY_slots + 2u * job[JOB_slot] + 1u], job[JOB_first] + i);
 }
 `;
+  return { name: `check ${g}`, code, arrays: 1 };
 }
 
 /** The job of {@link DECIDE} has for each parameter its place in the tally, and one of these. */
 export const POLICY = { propagate: 0, skip: 1, throw: 2 } as const;
 
 /** Whether the step is done: one invocation looks at what the checks have found. */
-export const DECIDE: string = `${COMMON}
+export const DECIDE: Program = {
+  name: 'decide',
+  arrays: 0,
+  code: () => `${COMMON}
 @compute @workgroup_size(1) fn main() {
   let count = job[JOB_length];
   var skip = false;
@@ -112,26 +121,30 @@ export const DECIDE: string = `${COMMON}
   if (go) { return; }
   for (var i = 0u; i < count; i = i + 1u) { atomicAdd(&tally[TALLY_slots + 2u * job[${NUMBERS}u + 2u * i]], 1u); }
 }
-`;
+`,
+};
 
-const STEPS: string = `
-var<private> numbersAt: u32;
-/** Whether the step is done; if not, the number for which it was refused is noted. */
-fn going(i: u32, n: u32) -> bool {
-  if (atomicLoad(&tally[TALLY_go]) == 1u) {
-    let left = min(atomicLoad(&tally[TALLY_slots + 2u * job[JOB_slot]]) - job[JOB_known], job[JOB_rows] - 1u);
-    numbersAt = ${NUMBERS}u + 2u * left * job[JOB_count];
-    return true;
-  }
+const TELL = `
   if (atomicLoad(&tally[TALLY_serial]) == job[JOB_serial] && atomicLoad(&tally[TALLY_place]) == job[JOB_place]) {
     let index = atomicLoad(&tally[TALLY_index]) - job[JOB_first];
     for (var k = i; k < i + n; k = k + 1u) {
       if (k == index) { atomicStore(&tally[TALLY_bits], read_g(k)); }
     }
-  }
+  }`;
+
+/** Whether the step is done; if not, programs that `tell` note the number why it was refused. */
+export function stepLines(tell: boolean): string {
+  return `
+fn going(i: u32, n: u32) -> bool {
+  if (atomicLoad(&tally[TALLY_go]) == 1u) {
+    let left = min(atomicLoad(&tally[TALLY_slots + 2u * job[JOB_slot]]) - job[JOB_known], job[JOB_rows] - 1u);
+    numbersAt = ${NUMBERS}u + 2u * left * job[JOB_count];
+    return true;
+  }${tell ? TELL : ''}
   return false;
 }
 `;
+}
 
 /** A number of the rule; in float32 also 1 minus it, which is small where it is near 1. */
 const NUMBER: Readonly<Record<Arithmetic, string>> = {
@@ -155,27 +168,14 @@ fn averagedSquare(beta: u32, rest: u32, v: Real, a: Real) -> Real { return v + n
 /** Arithmetic of a level, and the job's numbers by their names and places. */
 export function arithmeticOf(level: Arithmetic, numbers: Readonly<Record<string, number>>): string {
   const names = Object.entries(numbers).map(([name, k]) => `const ${name} = ${k}u;\n`);
-  return `${level === 'exact' ? DOUBLE : SINGLE}${COMMON}${STEPS}${NUMBER[level]}${names.join('')}`;
+  return `${level === 'exact' ? DOUBLE : SINGLE}${COMMON}var<private> numbersAt: u32;
+${NUMBER[level]}${names.join('')}`;
 }
 
 /** `var` lines of arrays in the second group. */
 export function arrayLines(names: readonly string[]): string {
   return names.map((name, i) => `@group(1) @binding(${i}) var<storage, read_write> ${name}: array<u32>;\n`).join('');
 }
-
-/** Writes a new weight of 16 bits; `before` is the word that had two. */
-const STORE_TWO = `
-fn half(x: Real, i: u32, r: vec2u) -> u32 {
-  let bits = toF32(x);
-  if (job[JOB_stochastic] == 1u) { return random(bits, r[i & 1u]) & 0xffffu; }
-  return nearest(bits) & 0xffffu;
-}
-fn randomBits(i: u32) -> vec2u {
-  if (job[JOB_stochastic] != 1u) { return vec2u(0u); }
-  // The step is a number too, as it depends on what was left out.
-  return threefry(vec2u(job[JOB_own], job[JOB_own + 1u]), vec2u((job[JOB_first] + i) >> 1u, job[numbersAt]));
-}
-`;
 
 /** What a rule does with one element. */
 export interface Formula {
@@ -185,27 +185,34 @@ export interface Formula {
   readonly text: string;
 }
 
-/** The program of an elementwise rule. */
-export function elementProgram(
-  level: Arithmetic,
-  p: Format,
-  g: Format,
-  numbers: Readonly<Record<string, number>>,
-  { state, text }: Formula,
-): string {
-  const head = arithmeticOf(level, numbers) + arrayLines(['p', 'g', ...Object.values(state)]) + readers(p, g);
-  const main = `@compute @workgroup_size(${GROUP}) fn main(@builtin(global_invocation_id) id: vec3u) {`;
+/** Writes a new weight of 16 bits; `before` is the word that had two. */
+const STORE_TWO = `
+fn half(x: Real, i: u32, r: vec2u) -> u32 {
+  let bits = toF32(x);
+  if ((job[JOB_stochastic] & 1u) == 1u) { return random(bits, r[i & 1u]) & 0xffffu; }
+  return nearest(bits) & 0xffffu;
+}
+fn randomBits(i: u32) -> vec2u {
+  if ((job[JOB_stochastic] & 1u) == 0u) { return vec2u(0u); }
+  // The step is a number too, as it depends on what was left out.
+  return threefry(vec2u(job[JOB_key], job[JOB_key + 1u]), vec2u((job[JOB_first] + i) >> 1u, job[numbersAt]));
+}
+`;
+
+/** The beginning of a program. */
+export const ENTRY: string = `@compute @workgroup_size(${GROUP}) fn main(@builtin(global_invocation_id) id: vec3u) {`;
+
+/** Calls `element` for each weight, or for both of a word. */
+export function elementMain(p: Format): string {
   if (p === 'float32') {
-    return `${head}${text}
-${main}
+    return `${ENTRY}
   let i = at(id);
   if (i >= job[JOB_length] || !going(i, 1u)) { return; }
   p[i] = toF32(element(i, fromF32(read_p(i)), fromF32(read_g(i))));
 }
 `;
   }
-  return `${head}${narrowing(p)}${STORE_TWO}${text}
-${main}
+  return `${STORE_TWO}${ENTRY}
   let i = 2u * at(id);
   let n = min(job[JOB_length] - min(i, job[JOB_length]), 2u);
   if (n == 0u || !going(i, n)) { return; }
@@ -218,4 +225,33 @@ ${main}
   p[i >> 1u] = word;
 }
 `;
+}
+
+/** A program, and how many arrays it has. */
+export interface Program {
+  /** Tells it from others. */
+  readonly name: string;
+  code(): string;
+  readonly arrays: number;
+}
+
+/** The program of an elementwise rule. */
+export function elementProgram(
+  level: Arithmetic,
+  p: Format,
+  g: Format,
+  numbers: Readonly<Record<string, number>>,
+  name: string,
+  { state, text }: Formula,
+): Program {
+  const arrays = ['p', 'g', ...Object.values(state)];
+  const code = (): string =>
+    arithmeticOf(level, numbers) +
+    stepLines(true) +
+    arrayLines(arrays) +
+    readers(p, g) +
+    narrowing(p) +
+    text +
+    elementMain(p);
+  return { name: `${name} ${p} ${g}`, code, arrays: arrays.length };
 }

@@ -10,37 +10,16 @@ import { AT } from '../engine/work.ts';
 import type { ParamGroup } from '../optimizers/param-group.ts';
 import type { Rule, Slot } from '../optimizers/rule.ts';
 import type { Stepper } from '../optimizers/step.ts';
+import { AdafactorStep, RESULT_BYTES, Results, Scratch } from './adafactor-steps.ts';
 import { type Home, homeOf } from './arrays.ts';
+import { type Active, type Dispatch, partOf, stretches, widthOf } from './dispatch.ts';
 import type { Format } from './formats.ts';
 import { formulaOf } from './formulas.ts';
-import type { GPUDeviceLike, GPUEncoderLike, GPUPassLike } from './gpu.ts';
+import type { GPUDeviceLike, GPUEncoderLike } from './gpu.ts';
 import { Plan } from './jobs.ts';
 import { Pipelines } from './pipelines.ts';
-import { type Arithmetic, checkProgram, DECIDE, elementProgram, NUMBERS, POLICY } from './programs.ts';
-import { begunOf, type Known, MOST_PENDING, Tally } from './tally.ts';
-
-/** One program run over one stretch of arrays. */
-interface Dispatch {
-  readonly program: string;
-  readonly arrays: readonly Home[];
-  /** First element, and how many. */
-  readonly first: number;
-  readonly length: number;
-  /** Elements of one invocation. */
-  readonly each: number;
-  readonly jobAt: number;
-}
-
-/** A parameter in a step. */
-interface Active {
-  readonly slot: Slot;
-  readonly known: Known;
-  readonly place: number;
-  readonly p: Home;
-  readonly g: Home;
-  readonly pFormat: Format;
-  readonly gFormat: Format;
-}
+import { type Arithmetic, checkProgram, DECIDE, elementProgram, JOB, NUMBERS, POLICY } from './programs.ts';
+import { begunOf, MOST_PENDING, Tally } from './tally.ts';
 
 /** The GPU's side of optimizers' steps. */
 export class Recorder {
@@ -49,6 +28,9 @@ export class Recorder {
   /** Where commands go in `encode`; else each step is submitted. */
   encoder: GPUEncoderLike | undefined;
   readonly #pipelines: Pipelines;
+  /** What the last updates of Adafactor had, by parameter. */
+  readonly results: Results;
+  readonly #scratch: Scratch;
   readonly #tallies = new Map<Stepper, Tally>();
   /** A fault of commands that were recorded. */
   #fault: Error | undefined;
@@ -59,6 +41,8 @@ export class Recorder {
     this.device = device;
     this.level = level;
     this.#pipelines = new Pipelines(device);
+    this.#scratch = new Scratch(device);
+    this.results = new Results(device, level);
     device.lost.then(({ reason, message }) => {
       this.#lost = `the GPU device was lost (${reason ?? 'unknown'}): ${message}`;
     });
@@ -157,6 +141,7 @@ export class Recorder {
       known.left = known.pending = known.used = known.leftBefore = 0;
       known.step = slot.step;
       known.since = Math.max(1, serial);
+      if (rule.savedNumbers !== undefined) this.results.begin(slot, rule.savedNumbers.RMS!);
     }
     const plan = new Plan(this.level);
     const checks: Dispatch[] = counts ? actives.flatMap((active) => this.#checks(plan, active)) : [];
@@ -178,6 +163,7 @@ export class Recorder {
     const knowns = actives.map(({ known }) => known);
     if (counts) tally.record(where, knowns);
     for (const { slot, known, p } of actives) {
+      this.results.change(slot);
       slot.step++;
       known.step = slot.step;
       if (known.begunAt >= 0 && slot.work.numbers[known.begunAt] === 1) known.used++;
@@ -224,19 +210,11 @@ export class Recorder {
     return { slot, known, place, p, g, pFormat, gFormat: g.bytes === 4 ? 'float32' : pFormat };
   }
 
-  /** The stretches that fit a binding. */
-  *#stretches(length: number): Generator<readonly [first: number, length: number]> {
-    const most = Math.floor(this.device.limits.maxStorageBufferBindingSize / 4 / 256) * 256;
-    for (let first = 0; first < length; first += most) yield [first, Math.min(most, length - first)];
-  }
-
   #checks(plan: Plan, { slot, g, gFormat }: Active): Dispatch[] {
     if (slot.work.numbers[AT.check] !== 1) return [];
-    const program = this.#pipelines.name(`check ${gFormat}`, () => checkProgram(gFormat), 1);
-    return [...this.#stretches(g.length)].map(([first, length]) => {
-      const width = this.#pipelines.width(length);
-      const jobAt = plan.job({ length, first, width, slot: slot.index }, [], 0);
-      return { program, arrays: [g], first, length, each: 1, jobAt };
+    return [...stretches(this.device, g.length)].map(([first, length]) => {
+      const jobAt = plan.job({ length, first, width: widthOf(this.device, length), slot: slot.index }, [], 0);
+      return { program: checkProgram(gFormat), parts: [partOf(g, first, length)], count: length, jobAt };
     });
   }
 
@@ -266,10 +244,14 @@ export class Recorder {
     slot.step = updates;
   }
 
-  #updates(plan: Plan, serial: number, rule: Rule, active: Active, memo: unknown): Dispatch[] {
+  #updates(plan: Plan, serial: number, rule: Rule, active: Active, memo: unknown): readonly Dispatch[] {
     const { slot, known, place, p, g, pFormat, gFormat } = active;
     const { work } = slot;
     const { numbers } = work;
+    if (rule.name === 'Adafactor') {
+      const results = { buffer: this.results.of(slot), offset: 0, size: RESULT_BYTES };
+      return new AdafactorStep(this.device, this.level, plan, serial, active).plan(this.#scratch, results);
+    }
     const rows = known.pending + 1;
     const job = {
       serial,
@@ -279,34 +261,26 @@ export class Recorder {
       rows,
       count: numbers.length,
       stochastic: numbers[AT.stochastic]!,
+      key: numbers[AT.key0]!,
     };
-    const keys = [numbers[AT.key0]!, numbers[AT.key1]!];
+    const words = 2 * rows * numbers.length;
+    // Once for all stretches; what is remembered is of use also where there is none.
     const from = plan.length;
-    let numbersAt = -1;
-    const found: Dispatch[] = [];
-    for (const [first, length] of this.#stretches(p.length)) {
-      const each = pFormat === 'float32' ? 1 : 2;
-      const width = this.#pipelines.width(Math.ceil(length / each));
-      const jobAt = plan.job({ ...job, length, first, width }, keys, 2 * rows * numbers.length);
-      if (numbersAt < 0) this.#rows(plan, jobAt + NUMBERS, rows, rule, active, memo);
-      else plan.words.copyWithin(jobAt + NUMBERS, numbersAt, numbersAt + 2 * rows * numbers.length);
-      numbersAt = jobAt + NUMBERS;
-      const { name, formula } = formulaOf(work, rule.places!)!;
-      const arrays = [p, g, ...Object.keys(formula.state).map((key) => homeOf(work.state[key])!)];
-      const program = this.#pipelines.name(
-        `${name} ${pFormat} ${gFormat}`,
-        () => elementProgram(this.level, pFormat, gFormat, rule.places!, formula),
-        arrays.length,
-      );
-      found.push({ program, arrays, first, length, each, jobAt });
-    }
-    // Without elements the numbers are of use still: they are what is remembered.
-    if (numbersAt < 0) {
-      const jobAt = plan.job({}, [], 2 * rows * numbers.length);
-      this.#rows(plan, jobAt + NUMBERS, rows, rule, active, memo);
-      plan.length = from;
-    }
-    return found;
+    const numbersAt = plan.job({}, [], words) + NUMBERS;
+    this.#rows(plan, numbersAt, rows, rule, active, memo);
+    const row = plan.words.slice(numbersAt, numbersAt + words);
+    plan.length = from;
+    const { name, formula } = formulaOf(work, rule);
+    const arrays = [p, g, ...Object.keys(formula.state).map((key) => homeOf(work.state[key])!)];
+    const program = elementProgram(this.level, pFormat, gFormat, rule.places!, name, formula);
+    const each = pFormat === 'float32' ? 1 : 2;
+    return [...stretches(this.device, p.length)].map(([first, length]) => {
+      const count = Math.ceil(length / each);
+      const jobAt = plan.job({ ...job, length, first, width: widthOf(this.device, count) }, [], words);
+      plan.words[jobAt + JOB.key + 1] = numbers[AT.key1]!;
+      plan.words.set(row, jobAt + NUMBERS);
+      return { program, parts: arrays.map((home) => partOf(home, first, length)), count, jobAt };
+    });
   }
 
   #record(
@@ -324,30 +298,13 @@ export class Recorder {
     const jobs = device.createBuffer({ label: 'tensorless jobs', size, usage: 128, mappedAtCreation: true });
     new Uint32Array(jobs.getMappedRange()).set(plan.words.subarray(0, plan.length));
     jobs.unmap();
-    const run = (pass: GPUPassLike, { program, arrays, first, length, each, jobAt }: Dispatch): void => {
-      const parts = arrays.map((home) => ({
-        buffer: home.buffer!,
-        offset: home.offset + first * home.bytes,
-        size: Math.ceil((length * home.bytes) / 4) * 4,
-      }));
-      this.#pipelines.run(
-        pass,
-        program,
-        jobs,
-        4 * jobAt,
-        size - 4 * jobAt,
-        tally.buffer,
-        parts,
-        Math.ceil(length / each),
-      );
-    };
     const pass = encoder.beginComputePass();
-    for (const one of checks) run(pass, one);
-    if (decideAt >= 0) {
-      const program = this.#pipelines.name('decide', () => DECIDE, 0);
-      this.#pipelines.run(pass, program, jobs, 4 * decideAt, size - 4 * decideAt, tally.buffer, [], 1);
-    }
-    for (const one of updates) run(pass, one);
+    const run = ({ program, parts, count, jobAt }: Dispatch): void => {
+      this.#pipelines.run(pass, program, jobs, 4 * jobAt, size - 4 * jobAt, tally.buffer, parts, count);
+    };
+    for (const one of checks) run(one);
+    if (decideAt >= 0) run({ program: DECIDE, parts: [], count: 1, jobAt: decideAt });
+    for (const one of updates) run(one);
     pass.end();
     if (this.encoder !== undefined) return;
     device.queue.submit([encoder.finish()]);
@@ -380,7 +337,10 @@ export class Recorder {
 
   /** Forgets an optimizer. */
   forget(owner: object): void {
-    this.#tallies.get(owner as Stepper)?.destroy();
+    const tally = this.#tallies.get(owner as Stepper);
+    if (tally === undefined) return;
+    tally.destroy();
+    this.results.forget(tally.knowns.keys());
     this.#tallies.delete(owner as Stepper);
   }
 }

@@ -114,6 +114,7 @@ const say = (line) => console.log(line);
 // A process ends where nothing but the GPU has something to do.
 const awake = setInterval(() => {}, 1000);
 const device = async () => (await gpu.requestAdapter()).requestDevice();
+globalThis.ONLY = ${JSON.stringify(process.env.ONLY ?? '')};
 await suite({ device, say, short: ${short} });
 clearInterval(awake);
 ${end}`;

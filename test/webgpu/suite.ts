@@ -3,6 +3,7 @@
  * The runtime brings devices; a check that fails throws.
  */
 import {
+  Adafactor,
   AdamW,
   type CommonOptions,
   type DType,
@@ -60,6 +61,11 @@ export const optimizers: Readonly<Record<string, Make>> = {
   Lion: (params, options) => new Lion(params, { lr: 0.02, weightDecay: 0.1, ...options }),
   SGD: (params, options) => new SGD(params, { lr: 0.2, weightDecay: 0.01, maximize: true, ...options }),
   'SGD momentum': (params, options) => new SGD(params, { lr: 1e-3, momentum: 0.98, dampening: 0.5, ...options }),
+  Adafactor: (params, options) => new Adafactor(params, options),
+  'Adafactor beta1': (params, options) =>
+    new Adafactor(params, { lr: 0.02, relativeStep: false, beta1: 0.9, weightDecay: 0.1, ...options }),
+  'Adafactor plain': (params, options) =>
+    new Adafactor(params, { scaleParameter: false, warmupInit: true, clipThreshold: 0.1, ...options }),
   'SGD nesterov': (params, options) => new SGD(params, { lr: 5e-4, momentum: 0.98, nesterov: true, ...options }),
 };
 
@@ -357,6 +363,25 @@ async function split(device: GPUDevice, chosen: Readonly<Record<string, Make>>, 
   say(`arrays larger than a binding, in several: the same bits`);
 }
 
+/** Adafactor over several bindings, with sums by streams, and in 16 bits by strips. */
+async function large(device: GPUDevice, say: Given['say']): Promise<void> {
+  const kernels = webgpuKernels(small(device, 280_000));
+  for (const format of ['float32', 'bfloat16'] as const) {
+    const begun = performance.now();
+    const pair = new Pair(kernels, format, format === 'float32' ? [[70_001], [530, 511]] : [[20_001], [100, 211]]);
+    const [cpu, gpu] = [new Adafactor(pair.cpu), new Adafactor(pair.gpu, { kernels })];
+    for (let t = 0; t < 2; t++) {
+      pair.gradients(t);
+      cpu.step();
+      gpu.step();
+    }
+    await sameRuns(`Adafactor, ${format}, large`, kernels, cpu, gpu);
+    say(
+      `Adafactor, ${format}, large, over several bindings: the same bits (${Math.round(performance.now() - begun)} ms)`,
+    );
+  }
+}
+
 /** Buffers of the user's own, ranges of one, commands on an encoder of the user's. */
 async function ownBuffers(device: GPUDevice, kernels: WebGPUKernels, say: Given['say']): Promise<void> {
   const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
@@ -500,11 +525,20 @@ export async function suite(given: Given): Promise<void> {
   await arithmetic(device, short ? 1 : 4, say);
   const kernels = webgpuKernels(device);
   const some = (...names: string[]) => Object.fromEntries(names.map((name) => [name, optimizers[name]!]));
-  await rules(kernels, optimizers, say);
-  await cuts(kernels, some('AdamW', 'SGD momentum'), say);
+  const wanted = (globalThis as { ONLY?: string }).ONLY ?? '';
+  if (wanted !== 'Adafactor')
+    await rules(
+      kernels,
+      Object.fromEntries(Object.entries(optimizers).filter(([name]) => name.startsWith(wanted))),
+      say,
+    );
+  if (wanted !== '') return;
+  await cuts(kernels, some('AdamW', 'SGD momentum', 'Adafactor'), say);
   await nonFinite(kernels, optimizers.AdamW!, 'AdamW', say);
+  await nonFinite(kernels, optimizers.Adafactor!, 'Adafactor', say);
   await nonFinite(kernels, optimizers['SGD momentum']!, 'SGD momentum', say);
   await split(device, some('AdamW', 'Lion'), say);
+  await large(device, say);
   await ownBuffers(device, kernels, say);
   await refusals(given, device, kernels);
   await longRun(kernels, short ? 60 : 500, say);
