@@ -393,9 +393,9 @@ function costOf(value: Scalar, returnCost: boolean): Scalar | null {
 /** Options of {@link tfOptimizer}. */
 export interface TfOptimizerOptions {
   /**
-   * The name under which TensorFlow.js saves the optimizer with a model, and finds `make` again when
-   * it loads one: for an optimizer with kernels or of your own class. Default none: what is saved
-   * tells the class and its options.
+   * The name under which TensorFlow.js saves the optimizer with a model, and finds `make` again
+   * when it loads one: for an optimizer with kernels or of your own class. Default none: what is
+   * saved tells the class and its options.
    */
   className?: string;
 }

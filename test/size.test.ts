@@ -26,6 +26,7 @@ it('Adafactor with one schedule: minified, gzipped, and nothing of SIMD, formats
     'schedules/plateau.ts',
     'gradients/accumulator.ts',
     'tfjs.ts',
+    'jax.ts',
     'loops/adam.ts',
     'loops/sign-momentum.ts',
     'sixteen/low-precision.ts',

@@ -284,7 +284,7 @@ describe('setWeights', () => {
     expect(() => third.build([b[0]!])).toThrow('the state is of 2 variables');
     await expect(third.setWeights([])).rejects.toThrow('must begin with the number of steps');
     expect(() => TfOptimizer.fromConfig(TfOptimizer, { settings: '{}' })).toThrow('the text that getConfig wrote');
-    const unknown = '{"kind":"Sophia","defaults":{},"names":["a"],"groups":[{"params":[0]}]}';
+    const unknown = '{"kind":"Sophia","defaults":{},"names":["a"],"groups":[{"params":[0],"options":{}}]}';
     const strange = TfOptimizer.fromConfig<TfOptimizer>(TfOptimizer, { settings: unknown });
     expect(() => strange.build([b[0]!])).toThrow('"Sophia" is no optimizer of this version');
   });

@@ -6,7 +6,6 @@ import type { OptimizerStateDict, StateTensor } from '../core/dtype.ts';
 import type { Parameter } from '../core/parameter.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
 import type { placesOf } from './positions.ts';
-import { withSavedOptions } from './settings.ts';
 
 /** A number or an array of a state. */
 export type NamedValue = number | StateTensor;
@@ -43,8 +42,7 @@ export function fromNamed(values: Iterable<readonly [name: string, value: NamedV
  * Loads the states of these parameters into their optimizer, all or none, and returns those that
  * found none of them.
  *
- * @param options - `match`: which state is whose. `groups`: saved groups, whose options are loaded
- * too. `beside`: the state of other parameters, by index; what is neither there nor among the
+ * @param options - `match`: which state is whose. `beside`: the state of other parameters, by index; what is neither there nor among the
  * states begins anew. `all`: a state that finds no parameter is refused.
  */
 export function loadStates(
@@ -54,7 +52,6 @@ export function loadStates(
   states: readonly VariableState[],
   options: {
     match: typeof placesOf;
-    groups?: OptimizerStateDict['param_groups'];
     beside?: OptimizerStateDict['state'];
     all?: boolean;
   },
@@ -74,11 +71,6 @@ export function loadStates(
     if (index < 0) throw new RangeError(`${where}: "${name}" has a state, but make left its parameter out`);
     state[index] = entry;
   }
-  const { param_groups } = optimizer.stateDict();
-  const { groups } = options;
-  optimizer.loadStateDict({
-    state,
-    param_groups: groups === undefined ? param_groups : withSavedOptions(where, param_groups, groups),
-  });
+  optimizer.loadStateDict({ ...optimizer.stateDict(), state });
   return states.filter((_, i) => places[i] === undefined);
 }

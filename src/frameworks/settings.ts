@@ -3,20 +3,23 @@
  * options. Frameworks keep such a configuration beside a model's weights.
  */
 import { isRecord, record, show } from '../core/check.ts';
-import type { OptimizerStateDict } from '../core/dtype.ts';
 import type { Parameter } from '../core/parameter.ts';
 import * as classes from '../optimizers/list.ts';
 import { Optimizer } from '../optimizers/optimizer.ts';
 import { placesOf } from './positions.ts';
 
-type Groups = OptimizerStateDict['param_groups'];
+/** A group: its options, and its parameters, counted as {@link Settings.names} has them. */
+interface GroupSettings {
+  readonly params: readonly number[];
+  readonly options: Readonly<Record<string, unknown>>;
+}
 
-/** An optimizer's class, options and groups; parameters are counted as `names` has them. */
+/** An optimizer's class, the options that groups begin with, and its groups. */
 export interface Settings {
   readonly kind: string;
   readonly defaults: Readonly<Record<string, unknown>>;
   readonly names: readonly string[];
-  readonly groups: Groups;
+  readonly groups: readonly GroupSettings[];
 }
 
 type OptimizerClass = new (params: unknown, options: unknown) => Optimizer;
@@ -28,13 +31,18 @@ const isOptimizerClass = (value: unknown): value is OptimizerClass =>
 export function settingsOf(optimizer: Optimizer, parameters: readonly Parameter[]): Settings | undefined {
   const kind = Object.entries(classes).find(([, one]) => isOptimizerClass(one) && optimizer instanceof one)?.[0];
   if (kind === undefined) return undefined;
-  const places = optimizer.parameters.map((parameter) => parameters.indexOf(parameter));
-  // Names change from session to session.
-  const groups = optimizer.stateDict().param_groups.map(({ param_names: _, ...group }) => ({
-    ...group,
-    params: group.params.map((index) => places[index]!),
+  const { defaults } = optimizer;
+  const groups = optimizer.paramGroups.map((group) => ({
+    params: group.params.map((parameter) => parameters.indexOf(parameter)),
+    options: optionsAmong(group, defaults),
   }));
-  return { kind, defaults: optimizer.defaults, names: parameters.map(({ name }) => name!), groups };
+  return { kind, defaults, names: parameters.map(({ name }) => name!), groups };
+}
+
+/** The options of a group, and what schedulers keep there. */
+function optionsAmong(group: object, defaults: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const known = [...Object.keys(defaults), 'lr', 'initialLr', 'name'];
+  return Object.fromEntries(Object.entries(group).filter(([key, value]) => known.includes(key) && value !== undefined));
 }
 
 /** An optimizer of these settings over parameters; those that it did not have get the defaults. */
@@ -50,41 +58,28 @@ export function makeFrom(where: string, settings: Settings, parameters: readonly
   }));
   const grouped = new Set(groups.flatMap(({ params }) => params));
   const others = parameters.filter((parameter) => !grouped.has(parameter));
-  // Where nothing was frozen or left out there are none.
-  const later = settings.names.length < parameters.length ? others : [];
-  return new Kind(later.length > 0 ? [...groups, { params: later }] : groups, settings.defaults);
+  // Where none is new, those were left out of all groups.
+  const later = settings.names.length < parameters.length && others.length > 0 ? [{ params: others }] : [];
+  return new Kind([...groups, ...later], settings.defaults);
 }
 
-/** The groups of a live optimizer with the options of the saved ones, for `loadStateDict`. */
-export function withSavedOptions(where: string, live: Groups, saved: Groups): Groups {
-  if (saved.length > live.length) {
-    throw new RangeError(`${where}: the saved optimizer has ${saved.length} groups, this one ${live.length}`);
+/** Gives the groups of an optimizer that was just made the options that they had. */
+export function restoreOptions(where: string, { paramGroups }: Optimizer, { groups, defaults }: Settings): void {
+  if (groups.length > paramGroups.length) {
+    throw new RangeError(`${where}: the saved optimizer has ${groups.length} groups, this one ${paramGroups.length}`);
   }
-  return live.map((group, i) => {
-    const { params, param_names } = group;
-    return { ...(saved[i] ?? group), params, ...(param_names !== undefined && { param_names }) };
-  });
+  for (const [i, { options }] of groups.entries()) Object.assign(paramGroups[i]!, optionsAmong(options, defaults));
 }
 
 /**
- * As a text. TensorFlow.js changes what it finds in a configuration: `initial_lr` comes back as
- * `initialLr`, in keys and texts alike; an escaped underscore it leaves alone.
+ * As a text. TensorFlow.js changes what it finds in a configuration: `dense_1/kernel` comes back as
+ * `dense1/kernel`; an escaped underscore it leaves alone. JSON has no infinities.
  */
 export function encodeSettings(settings: Settings): string {
-  const groups = settings.groups.map((group) =>
-    Object.fromEntries(Object.entries(group).filter(([, value]) => isPlain(value))),
-  );
-  const text = JSON.stringify({ ...settings, groups }, (_, value) =>
+  const text = JSON.stringify(settings, (_, value) =>
     typeof value === 'number' && !Number.isFinite(value) ? String(value) : value,
   );
   return text.replaceAll('_', '\\u005f');
-}
-
-/** What JSON keeps; a user's own keys may hold more. */
-function isPlain(value: unknown): boolean {
-  return Array.isArray(value)
-    ? value.every(isPlain)
-    : value === null || ['number', 'boolean', 'string'].includes(typeof value);
 }
 
 /** @throws TypeError when the text is not of {@link encodeSettings}. */
@@ -101,7 +96,7 @@ export function decodeSettings(where: string, text: unknown): Settings {
     Array.isArray(names) &&
     names.every((name) => typeof name === 'string') &&
     Array.isArray(groups) &&
-    groups.every((group) => isRecord(group) && Array.isArray(group.params));
+    groups.every((group) => isRecord(group) && Array.isArray(group.params) && isRecord(group.options));
   if (!whole) throw new TypeError(`${where}: settings must be the text that getConfig wrote, got ${show(text)}`);
-  return { kind, defaults: record(`${where}: defaults`, defaults), names, groups: groups as Groups };
+  return { kind, defaults: record(`${where}: defaults`, defaults), names, groups: groups as GroupSettings[] };
 }

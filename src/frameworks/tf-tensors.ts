@@ -1,6 +1,6 @@
 /**
- * Tensors of TensorFlow.js: which can be read synchronously, and how an optimizer's state is kept in
- * them.
+ * Tensors of TensorFlow.js: which can be read synchronously, and how they keep an optimizer's
+ * state.
  */
 import { engine, KernelBackend, type Tensor, tensor, type Variable, variable } from '@tensorflow/tfjs-core';
 import type { NamedValue } from './named-state.ts';

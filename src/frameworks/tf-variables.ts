@@ -9,7 +9,7 @@ import type { Optimizer } from '../optimizers/optimizer.ts';
 import { isOptimizer } from '../schedules/scheduler.ts';
 import { loadStates, type NamedValue, type VariableState } from './named-state.ts';
 import { placesByName, placesOf } from './positions.ts';
-import { decodeSettings, encodeSettings, makeFrom, settingsOf } from './settings.ts';
+import { decodeSettings, encodeSettings, makeFrom, restoreOptions, settingsOf } from './settings.ts';
 import { isReadable, sameShape } from './tf-tensors.ts';
 
 /** Makes the optimizer over the model's variables: called once, when they are known. */
@@ -120,14 +120,14 @@ export class Variables {
     if (!isOptimizer(optimizer)) {
       throw new TypeError(`tfOptimizer: make must return an optimizer of this library, got ${show(optimizer)}`);
     }
-    if (settings !== undefined || this.#waiting.length > 0) {
-      try {
-        const options = { match: placesOf, ...(settings !== undefined && { groups: settings.groups }) };
-        this.#waiting = loadStates(where, optimizer, parameters, this.#waiting, options);
-      } catch (error) {
-        optimizer.dispose();
-        throw error;
+    try {
+      if (settings !== undefined) restoreOptions(where, optimizer, settings);
+      if (this.#waiting.length > 0) {
+        this.#waiting = loadStates(where, optimizer, parameters, this.#waiting, { match: placesOf });
       }
+    } catch (error) {
+      optimizer.dispose();
+      throw error;
     }
     this.#optimizer = optimizer;
     this.#config = {};

@@ -38,7 +38,8 @@ const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/go
   existsSync(path),
 );
 
-export function launch(): Promise<Browser> {
+/** `more`: further flags. */
+export function launch(more: readonly string[] = []): Promise<Browser> {
   if (CHROMIUM === undefined) throw new Error('test:browser needs a Chromium: apt-get install chromium');
   return chromium.launch({
     executablePath: CHROMIUM,
@@ -50,6 +51,7 @@ export function launch(): Promise<Browser> {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...more,
     ],
   });
 }
