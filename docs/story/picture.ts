@@ -11,8 +11,8 @@ import { fileURLToPath } from 'node:url';
 export const RECORD: string = fileURLToPath(new URL('run.json', import.meta.url));
 export const TARGET: string = fileURLToPath(new URL('story.svg', import.meta.url));
 
-/** Steps whose words are shown. */
-export const MILESTONES: readonly number[] = [0, 50, 200, 600, 1200];
+/** Steps whose words are shown: equally far apart on an axis of square roots, as most happens early. */
+export const MILESTONES: readonly number[] = [0, 75, 300, 675, 1200];
 
 /** One run, seen in several ways. */
 export interface Story {
@@ -47,7 +47,7 @@ function smooth(points: Story['loss']): [number, number][] {
 export function picture({ steps, entropy, loss, invented, saved, killed, hashes, bytes }: Story): string {
   const most = Math.max(...loss.map(([, y]) => y));
   const least = Math.min(...loss.map(([, y]) => y));
-  const x = (step: number): number => LEFT + ((RIGHT - LEFT) * step) / steps;
+  const x = (step: number): number => LEFT + (RIGHT - LEFT) * Math.sqrt(step / steps);
   const y = (value: number): number => TOP + ((BOTTOM - TOP) * (most - value)) / (most - least);
   const line = smooth(loss).map(([step, value]) => `${round(x(step))} ${round(y(value))}`);
   const dots = loss.map(([step, value]) => `M${round(x(step))} ${round(y(value))}h0`).join('');
@@ -55,19 +55,19 @@ export function picture({ steps, entropy, loss, invented, saved, killed, hashes,
     `<text x="${round(at)}" y="${round(row)}"${kind && ` class="${kind}"`}>${what}</text>`;
 
   const columns = invented.map(({ step, words }, i) => {
-    const at = i === 0 ? LEFT : i === invented.length - 1 ? RIGHT : LEFT + ((RIGHT - LEFT) * i) / (invented.length - 1);
+    const at = x(step);
     const anchor = i === 0 ? 'word' : i === invented.length - 1 ? 'word end' : 'word middle';
-    const rows = words.map((word, j) => text(at, 246 + 17 * j, word, `${anchor} w${i}`));
+    const rows = words.map((word, j) =>
+      text(at, 246 + 17 * j, word.length > 15 ? `${word.slice(0, 14)}…` : word, `${anchor} w${i}`),
+    );
     return `${text(at, 226, step === 0 ? 'untrained' : `step ${step}`, anchor.replace('word', 'small'))}${rows.join('')}`;
   });
-  const ticks = [0, steps / 4, steps / 2, (3 * steps) / 4, steps].map(
-    (step) => `<path class="grid" d="M${round(x(step))} ${TOP}V${BOTTOM}"/>`,
-  );
+  const ticks = invented.map(({ step }) => `<path class="grid" d="M${round(x(step))} ${TOP}V${BOTTOM}"/>`);
   const cut = x(killed);
   const same = hashes.every(({ hash }) => hash === hashes[0]!.hash);
   const short = (hash: string): string => `${hash.slice(0, 8)} ... ${hash.slice(-8)}`;
   const proofs = hashes.map(
-    ({ who, hash }, i) => `${text(LEFT, 344 + 17 * i, who)}${text(LEFT + 190, 344 + 17 * i, short(hash), 'mono')}`,
+    ({ who, hash }, i) => `${text(LEFT, 344 + 17 * i, who)}${text(LEFT + 205, 344 + 17 * i, short(hash), 'mono')}`,
   );
   const bar = (row: number, name: string, size: number): string => {
     const width = Math.max(2, (150 * size) / Math.max(bytes.adafactor, bytes.adamw));
@@ -104,10 +104,10 @@ ${text(RIGHT, y(entropy) - 6, `entropy of single letters, ${entropy.toFixed(2)}`
 <path d="M${line.join('L')}" style="stroke: var(--line); stroke-width: 2; fill: none"/>
 ${text(LEFT - 8, TOP + 8, most.toFixed(1), 'small end')}${text(LEFT - 8, BOTTOM, least.toFixed(1), 'small end')}
 <path d="M${round(cut)} ${TOP}V${BOTTOM}" style="stroke: var(--mark); stroke-width: 2"/>
-${text(cut + 8, TOP + 12, `SIGKILL at step ${killed}; goes on from the checkpoint of step ${saved}`, 'mark')}
+${text(cut - 8, TOP + 12, `SIGKILL at step ${killed}; goes on from the checkpoint of step ${saved}`, 'mark end')}
 ${columns.join('\n')}
 <path class="grid" d="M${LEFT} 308H${RIGHT}"/>
-${text(LEFT, 326, 'SHA-256 of all weights after the last step', 'small')}${same ? text(LEFT + 370, 326, 'equal', 'good end') : ''}
+${text(LEFT, 326, 'SHA-256 of all weights after the last step', 'small')}${same ? text(LEFT + 385, 326, 'equal', 'good end') : ''}
 ${proofs.join('\n')}
 ${text(500, 326, 'memory of the optimizer', 'small')}
 ${bar(344, 'Adafactor', bytes.adafactor)}

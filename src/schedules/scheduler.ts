@@ -369,7 +369,13 @@ export class LambdaLR extends EpochScheduler {
 
   /** @internal */
   protected override write(lrs: readonly number[]): void {
-    for (const [i, group] of this.optimizer.paramGroups.entries()) group.lr = lrs[i]!;
+    for (const [i, group] of this.optimizer.paramGroups.entries()) {
+      // At the second step: once, and what the first one had set is known.
+      if (this.stepCount === 2 && i === 0 && group.lr !== this.lastLrs[0]) {
+        console.warn(`${this.at('step')}(): overwrites an lr that was set elsewhere: two schedulers?`);
+      }
+      group.lr = lrs[i]!;
+    }
   }
 }
 
