@@ -40,7 +40,10 @@ it('names the least versions that are tested', () => {
 });
 
 it('links to files that are in the package', () => {
-  const said = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root, encoding: 'utf8' });
+  const said = execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+    cwd: root,
+    encoding: 'utf8',
+  });
   const [{ files, size }] = JSON.parse(said.slice(said.indexOf('['))) as [{ files: { path: string }[]; size: number }];
   const packed = new Set(files.map(({ path }) => path));
   const links = [...readme.matchAll(/\]\(([^)#\s]+)(#[^)]*)?\)/g)].map(([, path]) => path!);

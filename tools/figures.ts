@@ -11,7 +11,8 @@ import { fileURLToPath } from 'node:url';
 
 const README: string = fileURLToPath(new URL('../README.md', import.meta.url));
 const PERFORMANCE: string = fileURLToPath(new URL('../docs/performance.md', import.meta.url));
-const PLACE = /(?<=<!-- figures[^>]*-->\n)[\s\S]*?(?=<!-- end of figures -->)/;
+const TABLE = /(?<=<!-- figures[^>]*-->\n)[\s\S]*?(?=<!-- end of figures -->)/;
+const LINE = /(?<=<!-- speed -->)[\s\S]*?(?=<!-- end of speed -->)/;
 
 /** The first number of a row, in the section of a heading. */
 function figure(page: string, heading: string, row: string): string {
@@ -22,15 +23,17 @@ function figure(page: string, heading: string, row: string): string {
   return line.split('|')[2]!.trim();
 }
 
+const PLACE = '1024 × 1024';
+const OWN = ['', ', SIMD', ', SIMD, 2 threads'] as const;
+
 /** The table, as docs/performance.md has the figures. */
-export function figures(page: string): string {
-  const place = '1024 × 1024';
+function table(page: string): string {
   const row = (name: string, peers: readonly (readonly [row: string, shown: string])[]): string => {
-    const own = ['', ', SIMD', ', SIMD, 2 threads'].map((how) => figure(page, `${name}, ${place}`, `tensorless${how}`));
-    const others = peers.map(([peer, shown]) => `${figure(page, `${name}, ${place}`, peer)} (${shown})`);
+    const own = OWN.map((how) => figure(page, `${name}, ${PLACE}`, `tensorless${how}`));
+    const others = peers.map(([peer, shown]) => `${figure(page, `${name}, ${PLACE}`, peer)} (${shown})`);
     return `| ${name} | ${own.join(' | ')} | ${others.join(', ')} |`;
   };
-  return `| ns per weight, float32, ${place} | TypeScript | SIMD | SIMD, 2 threads | PyTorch, 1 thread |
+  return `| ns per weight, float32, ${PLACE} | TypeScript | SIMD | SIMD, 2 threads | PyTorch, 1 thread |
 | --- | --- | --- | --- | --- |
 ${row('Adafactor', [['transformers Adafactor, best', 'transformers']])}
 ${row('AdamW', [
@@ -40,10 +43,18 @@ ${row('AdamW', [
 `;
 }
 
+/** The same in a line. */
+function line(page: string): string {
+  const [plain, simd, torch] = ['tensorless', 'tensorless, SIMD', 'transformers Adafactor, best'].map((row) =>
+    figure(page, `Adafactor, ${PLACE}`, row),
+  );
+  return `${plain} ns a weight in TypeScript, ${simd} with SIMD, ${torch} in PyTorch`;
+}
+
 /** A README with its figures replaced. */
 export function renewed(readme: string, page: string): string {
-  if (!PLACE.test(readme)) throw new Error('README.md has no place for the figures');
-  return readme.replace(PLACE, figures(page));
+  if (!TABLE.test(readme) || !LINE.test(readme)) throw new Error('README.md has no place for the figures');
+  return readme.replace(TABLE, table(page)).replace(LINE, line(page));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -36,10 +36,14 @@ const [LEFT, RIGHT, TOP, BOTTOM] = [56, 836, 62, 196];
 
 const round = (x: number): string => String(Math.round(x * 10) / 10);
 
+const kilo = (size: number): string => `${(size / 1000).toFixed(1)} kB`;
+const clipped = (word: string): string => (word.length > 15 ? `${word.slice(0, 14)}…` : word);
+
 /** Means over neighbours. */
 function smooth(points: Story['loss']): [number, number][] {
   return points.map(([step], i) => {
-    const near = points.slice(Math.max(0, i - 3), i + 4);
+    const reach = Math.min(3, i, points.length - 1 - i);
+    const near = points.slice(i - reach, i + reach + 1);
     return [step, near.reduce((sum, [, loss]) => sum + loss, 0) / near.length];
   });
 }
@@ -57,12 +61,11 @@ export function picture({ steps, entropy, loss, invented, saved, killed, hashes,
   const columns = invented.map(({ step, words }, i) => {
     const at = x(step);
     const anchor = i === 0 ? 'word' : i === invented.length - 1 ? 'word end' : 'word middle';
-    const rows = words.map((word, j) =>
-      text(at, 246 + 17 * j, word.length > 15 ? `${word.slice(0, 14)}…` : word, `${anchor} w${i}`),
-    );
+    const rows = words.map((word, j) => text(at, 246 + 17 * j, clipped(word), `${anchor} w${i}`));
     return `${text(at, 226, step === 0 ? 'untrained' : `step ${step}`, anchor.replace('word', 'small'))}${rows.join('')}`;
   });
   const ticks = invented.map(({ step }) => `<path class="grid" d="M${round(x(step))} ${TOP}V${BOTTOM}"/>`);
+  const [first, last] = [invented[0]!, invented.at(-1)!];
   const cut = x(killed);
   const same = hashes.every(({ hash }) => hash === hashes[0]!.hash);
   const short = (hash: string): string => `${hash.slice(0, 8)} ... ${hash.slice(-8)}`;
@@ -74,7 +77,7 @@ export function picture({ steps, entropy, loss, invented, saved, killed, hashes,
     return `${text(500, row, name)}<rect class="bar" x="580" y="${row - 10}" width="${round(width)}" height="12" rx="2"/>${text(
       588 + width,
       row,
-      `${(size / 1000).toFixed(1)} kB`,
+      kilo(size),
     )}`;
   };
   const alt =
@@ -93,17 +96,17 @@ export function picture({ steps, entropy, loss, invented, saved, killed, hashes,
   .end { text-anchor: end } .middle { text-anchor: middle }
   .mark { fill: var(--mark); font-size: 12px } .good { fill: var(--good); font-weight: 600 }
   .w0, .w1 { fill: var(--faint) }
-  .grid { stroke: var(--grid) } .bar { fill: var(--line) }
+  .grid { stroke: var(--grid) } .bar { fill: var(--line) } .narrow { display: none }
+  @media (max-width: 560px) {
+    .wide { display: none } .narrow { display: inline }
+    .narrow text { font-size: 27px } .narrow .mark { font-size: 25px } .narrow .small { font-size: 25px }
+  }
 </style>
+<g class="wide">
 ${text(LEFT, 24, 'A letter model learns English words, trained by Adafactor in plain TypeScript', 'title')}
 ${text(LEFT, 48, 'loss, nats per letter', 'small')}
-${ticks.join('')}
-<path d="M${LEFT} ${round(y(entropy))}H${RIGHT}" style="stroke: var(--faint); stroke-dasharray: 4 3"/>
 ${text(RIGHT, y(entropy) - 6, `entropy of single letters, ${entropy.toFixed(2)}`, 'small end')}
-<path d="${dots}" style="stroke: var(--line); stroke-width: 3; stroke-linecap: round; opacity: .35"/>
-<path d="M${line.join('L')}" style="stroke: var(--line); stroke-width: 2; fill: none"/>
 ${text(LEFT - 8, TOP + 8, most.toFixed(1), 'small end')}${text(LEFT - 8, BOTTOM, least.toFixed(1), 'small end')}
-<path d="M${round(cut)} ${TOP}V${BOTTOM}" style="stroke: var(--mark); stroke-width: 2"/>
 ${text(cut - 8, TOP + 12, `SIGKILL at step ${killed}; goes on from the checkpoint of step ${saved}`, 'mark end')}
 ${columns.join('\n')}
 <path class="grid" d="M${LEFT} 308H${RIGHT}"/>
@@ -112,6 +115,20 @@ ${proofs.join('\n')}
 ${text(500, 326, 'memory of the optimizer', 'small')}
 ${bar(344, 'Adafactor', bytes.adafactor)}
 ${bar(361, 'AdamW', bytes.adamw)}
+</g>
+<g class="narrow">
+${text(LEFT, 32, 'loss over 1200 steps', 'small')}
+${text(cut - 14, TOP + 24, 'SIGKILL', 'mark end')}
+${text(LEFT, 236, `untrained: ${clipped(first.words[2]!)}`, 'small')}
+${text(LEFT, 276, `step ${last.step}: ${last.words.slice(0, 3).join(', ')}`)}
+${text(LEFT, 328, `${same ? 'one SHA-256' : 'SHA-256 differs'}: killed, not, in Chromium`, 'good')}
+${text(LEFT, 370, `optimizer ${kilo(bytes.adafactor)}, AdamW's ${kilo(bytes.adamw)}`)}
+</g>
+${ticks.join('')}
+<path d="M${LEFT} ${round(y(entropy))}H${RIGHT}" style="stroke: var(--faint); stroke-dasharray: 4 3"/>
+<path d="${dots}" style="stroke: var(--line); stroke-width: 3; stroke-linecap: round; opacity: .35"/>
+<path d="M${line.join('L')}" style="stroke: var(--line); stroke-width: 2; fill: none"/>
+<path d="M${round(cut)} ${TOP}V${BOTTOM}" style="stroke: var(--mark); stroke-width: 2"/>
 </svg>
 `;
 }

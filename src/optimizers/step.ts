@@ -229,7 +229,7 @@ export class Stepper implements Course {
       skip = true;
     }
     if (this.calls++ === 0 && this.works.length === 0) {
-      console.warn(`${this.#where}: no parameter has a gradient; set parameter.grad first`);
+      console.warn(`${this.#where}: no parameter has a gradient`);
     }
     if (skip) {
       this.skipped++;

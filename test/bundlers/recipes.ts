@@ -86,6 +86,31 @@ export const recipes: readonly Recipe[] = [
     pages: 'dist',
   },
   {
+    name: 'Vite while developing',
+    files: {
+      'index.html': module.replace('main.js', 'src/main.js'),
+      'src/main.js': entry.replace('../', '../../'),
+      'dev.mjs': `import { createServer } from 'vite';
+import { chromium } from 'playwright-core';
+const { CHROMIUM } = process.env;
+const headers = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
+const server = await createServer({ root: import.meta.dirname, server: { port: 0, host: '127.0.0.1', headers } });
+await server.listen();
+if (CHROMIUM) {
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu'] });
+  const page = await browser.newPage();
+  await page.goto(server.resolvedUrls.local[0]);
+  await page.waitForFunction(() => document.title.startsWith('{'), undefined, { timeout: 100_000 });
+  const { plain, threads, size } = JSON.parse(await page.title());
+  if (size !== 2 || threads !== plain) throw new Error(await page.title());
+  await browser.close();
+}
+await server.close();
+`,
+    },
+    run: ['node', 'dev.mjs'],
+  },
+  {
     name: 'webpack',
     files: {
       'index.html': page('<script src="./dist/main.js"></script>'),
