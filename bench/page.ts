@@ -226,7 +226,7 @@ ${checkpointsTable(checkpoints)}`);
   } else if (kept !== null) parts.push(`${CHECKPOINTS}${kept.trimEnd()}`);
   section(
     'Differences',
-    "Before anything was timed, all had made three steps on the same numbers. The largest difference to this library's float64 result, which the tests hold to " +
+    "First, every contestant takes three identical steps. The largest difference to this library's float64 result, which the tests hold to " +
       "PyTorch's, relative to the largest weight:",
     differences,
     () => differences!.rows.map(([name, difference]) => `- ${name}: ${difference.toExponential(1)}`).join('\n'),

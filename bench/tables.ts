@@ -21,11 +21,11 @@ export function terminalTable(result: Result): string {
       `  ${name.slice(0, 41).padEnd(41)} ${short(cost[0]).padStart(6)} ns ${`${short(speed[0])}x`.padStart(7)}  ` +
       `(${range(speed)})`,
   );
-  return [result.title, `  ns per element; times as fast as ${result.baseline} (least-most)`, ...lines].join('\n');
+  return [result.title, `  ns per element; times as fast as ${result.baseline} (min-max)`, ...lines].join('\n');
 }
 
 export function caseTable(result: Result): string {
-  const head = ['', 'ns per element', 'least-most', `times as fast as ${result.baseline}`, 'least-most'];
+  const head = ['', 'ns per element', 'min-max', `times as fast as ${result.baseline}`, 'min-max'];
   const rows = rowsOf(result).map(({ name, cost, speed }) => [
     name,
     short(cost[0]),

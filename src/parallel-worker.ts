@@ -6,4 +6,5 @@
  */
 import { runParallelWorker } from './threads/worker.ts';
 
-await runParallelWorker();
+// Not awaited: some bundlers make classic scripts of workers.
+runParallelWorker();

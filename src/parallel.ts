@@ -24,6 +24,7 @@ import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine, type WasmMemory 
 import { BEYOND, RESERVED } from './simd/places.ts';
 import { Crew, type WorkerLike } from './threads/crew.ts';
 import { Driver, type TornRange, TornStepError } from './threads/driver.ts';
+import { nodeModule } from './threads/node-module.ts';
 import { FIRST_WORKER, WORDS } from './threads/protocol.ts';
 import { SharedScratch } from './threads/shared-scratch.ts';
 import { runParallelWorker } from './threads/worker.ts';
@@ -84,12 +85,11 @@ const STRIPS = 2 ** 19;
 const PATIENCE = 30_000;
 
 interface Runtime {
-  process?: { versions?: { node?: string } };
+  process?: { execArgv?: readonly string[] };
   navigator?: { hardwareConcurrency?: number };
-  Worker?: new (url: URL, options: { type: 'module' }) => WorkerLike;
 }
 interface NodeThreads {
-  Worker: new (url: URL) => WorkerLike;
+  Worker: new (url: URL, options: { execArgv?: string[] }) => WorkerLike;
 }
 
 /**
@@ -115,7 +115,7 @@ interface NodeThreads {
 export async function parallelKernels(options: ParallelOptions = {}): Promise<ParallelKernels> {
   const where = 'parallelKernels';
   const given = checkedOptions(where, options, ['threads', 'simd', 'arenaBytes', 'createWorker']);
-  const threads = integer(`${where}: threads`, given.threads ?? (await cores()), { min: 1, max: MOST_THREADS });
+  const threads = integer(`${where}: threads`, given.threads ?? cores(), { min: 1, max: MOST_THREADS });
   const simd = boolean(`${where}: simd`, given.simd ?? true);
   const region = RESERVED + STRIPS;
   const most = MOST_PAGES * PAGE - threads * region - BEYOND;
@@ -132,7 +132,7 @@ export async function parallelKernels(options: ParallelOptions = {}): Promise<Pa
         'Cross-Origin-Embedder-Policy: require-corp, or use simdKernels, which needs none',
     );
   }
-  const createWorker = (given.createWorker as (() => WorkerLike) | undefined) ?? (await workerMaker(where));
+  const createWorker = (given.createWorker as (() => WorkerLike) | undefined) ?? workerMaker(where);
   let memory: WasmMemory | null = null;
   let arena: Arena | null = null;
   if (simd) {
@@ -217,42 +217,34 @@ function sharedMemory(arena: Arena | null): Kernels {
   };
 }
 
-/**
- * A module of Node's, which Deno and Bun have too; spelled so that bundlers for browsers do not
- * look for it.
- */
-function nodeModule<T>(name: string): Promise<T> | undefined {
-  if ((globalThis as Runtime).process?.versions?.node === undefined) return undefined;
-  return import(['node', name].join(':')) as Promise<T>;
-}
-
 /** Cores that the runtime tells of, at most {@link USUAL_THREADS}. */
-async function cores(): Promise<number> {
+function cores(): number {
   const told =
     (globalThis as Runtime).navigator?.hardwareConcurrency ??
-    (await nodeModule<{ availableParallelism(): number }>('os'))?.availableParallelism();
+    nodeModule<{ availableParallelism(): number }>('os')?.availableParallelism();
   return Math.max(1, Math.min(told ?? 1, USUAL_THREADS));
 }
 
-/**
- * Starts the worker's file that stands beside this one: TypeScript where the source is run as it
- * is.
- */
-async function workerMaker(where: string): Promise<() => WorkerLike> {
-  const node = await nodeModule<NodeThreads>('worker_threads');
-  const { Worker: Threads } = globalThis as Runtime;
-  if (node === undefined && Threads === undefined) {
+/** The global of browsers, Deno and Bun, by the name that bundlers look for. */
+declare const Worker: new (url: URL, options: { type: 'module' }) => WorkerLike;
+
+/** Starts the worker's file that stands beside this one. */
+function workerMaker(where: string): () => WorkerLike {
+  // Kept apart from `new URL`: bundlers take along, or miss, whatever is named in one breath.
+  const here: string | undefined = import.meta.url;
+  // TypeScript where the source is run as it is.
+  const file = here?.endsWith('.ts') === true ? './parallel-worker.ts' : './parallel-worker.js';
+  const node = nodeModule<NodeThreads>('worker_threads');
+  if (node !== undefined) {
+    // What `node --input-type=module -e` was told is for its text, not for the worker's file.
+    const { execArgv = [] } = (globalThis as Runtime).process ?? {};
+    const options = execArgv.some((arg) => arg.startsWith('--input-type')) ? { execArgv: [] } : {};
+    return () => new node.Worker(new URL(file, here), options);
+  }
+  if (typeof Worker === 'undefined') {
     throw new Error(`${where}: this runtime has no workers; use simdKernels, or leave the kernels option out`);
   }
-  const source = import.meta.url.endsWith('.ts') ? new URL('./parallel-worker.ts', import.meta.url) : null;
-  if (node !== undefined) {
-    const { Worker } = node;
-    return () => new Worker(source ?? new URL('./parallel-worker.js', import.meta.url));
-  }
-  const Worker = Threads!;
+  if (file.endsWith('.ts')) return () => new Worker(new URL(file, here), { type: 'module' });
   // Bundlers know a worker by this very form.
-  return () =>
-    source === null
-      ? new Worker(new URL('./parallel-worker.js', import.meta.url), { type: 'module' })
-      : new Worker(source, { type: 'module' });
+  return () => new Worker(new URL('./parallel-worker.js', import.meta.url), { type: 'module' });
 }

@@ -153,9 +153,6 @@ describe('imports', () => {
       'frameworks/tf-tensors.ts': /^@tensorflow\/tfjs-core$/,
       'frameworks/tf-variables.ts': /^@tensorflow\/tfjs-core$/,
       'jax.ts': /^@jax-js\/jax$/,
-      // Node's modules, spelled so that bundlers for browsers do not look for them.
-      'parallel.ts': /^\(computed\)$/,
-      'threads/worker.ts': /^\(computed\)$/,
     };
     // What looks at folders and files is for runtimes with Node's modules; all else runs
     // everywhere.

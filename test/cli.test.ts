@@ -26,6 +26,7 @@ import { encodeTrainingState } from 'tensorless/checkpoint';
 import { decodeSafetensors, encodeSafetensors } from 'tensorless/safetensors';
 import { decodeTorch, encodeTorch } from 'tensorless/torch';
 import { afterAll, describe, expect, it } from 'vitest';
+import { COMMANDS } from '../src/command-line/help.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const vectors = join(root, 'test/vectors/checkpoints');
@@ -69,7 +70,7 @@ describe('tensorless inspect', () => {
   it('shows a training state, also as JSON', () => {
     const path = join(folder, 'run.safetensors');
     writeFileSync(path, state());
-    expect(run('inspect', path).out).toMatch(/training state of tensorless: 1 parameters, optimizer, scheduler\n/);
+    expect(run('inspect', path).out).toMatch(/training state of tensorless: 1 parameter, optimizer, scheduler\n/);
     const json = JSON.parse(run('inspect', path, '--json').out) as Record<string, unknown>;
     expect(json).toMatchObject({ format: 'safetensors', step: 1, learningRates: [expect.closeTo(9e-4, 15)] });
     expect(json.tensors).toContainEqual({ name: 'weight', dtype: 'float32', shape: [2, 3], bytes: 24 });
@@ -268,6 +269,14 @@ describe('tensorless diff', () => {
   });
 });
 
+it('tensorless lr draws in 80 columns, without colour, where there is no terminal', () => {
+  const { code, out } = run('lr', 'cosine', '--warmup', '100', '--steps', '1000');
+  expect(code).toBe(0);
+  expect(out).toContain('cosine, warmup 100, steps 1000');
+  expect(out.split('\n').every((line) => line.length <= 80)).toBe(true);
+  expect(out).not.toContain('\u001b');
+});
+
 describe('tensorless refuses in one sentence, with status 1 and nothing written', () => {
   const broken = join(folder, 'broken.pt');
   writeFileSync(broken, readFileSync(join(vectors, 'values.pt')).subarray(0, 900));
@@ -284,13 +293,19 @@ describe('tensorless refuses in one sentence, with status 1 and nothing written'
       /holds no optimizer/,
     ],
     [['convert', join(vectors, 'params.safetensors'), join(folder, 'x.pt'), '--only', 'all'], /--only must be one of/],
-    [['inspect', join(vectors, 'params.safetensors'), '--force'], /is no command/],
+    [
+      ['inspect', join(vectors, 'params.safetensors'), '--force'],
+      /inspect has no option --force; see tensorless inspect --help/,
+    ],
+    [['inspect'], /tensorless inspect: FILE is missing; see tensorless inspect --help\n$/],
+    [['diff', 'a'], /tensorless diff: B is missing/],
     [['diff', join(vectors, 'params.safetensors'), join(folder, 'nowhere')], /nowhere: there is no such file/],
     [['convert', join(vectors, 'values.pt'), join(folder, 'x.bin')], /must end in \.pt or \.safetensors/],
     [['convert', join(vectors, 'adamw-f16.optimizer.pt'), join(folder, 'no/such/x.safetensors')], /ENOENT/],
-    [['explode'], /"tensorless explode" is no command; see tensorless --help\n$/],
-    [['inspect', 'a', 'b'], /is no command/],
-    [['inspect', broken, '--yaml'], /Unknown option '--yaml'; see tensorless --help\n$/],
+    [['explode'], /"tensorless explode" is no command: inspect, diff, convert, lr; see tensorless --help\n$/],
+    [['inspect', 'a', 'b'], /takes FILE alone, got b too/],
+    [['lr', 'cosin'], /schedule must be one of .*got "cosin"\. Did you mean "cosine"\?\n$/],
+    [['inspect', broken, '--yaml'], /Unknown option '--yaml'; see tensorless inspect --help\n$/],
   ])('%j', (args, message) => {
     const { code, out, err } = run(...args);
     expect([code, out]).toEqual([1, '']);
@@ -305,6 +320,12 @@ describe('tensorless refuses in one sentence, with status 1 and nothing written'
       expect(code).toBe(0);
       expect(out).toContain('tensorless inspect FILE');
       expect(out.split('\n').every((line) => line.length <= 80)).toBe(true);
+    }
+    expect(run('lr', '--help').out).toBe(COMMANDS.lr.help);
+    expect(run('help', 'convert').out).toBe(COMMANDS.convert.help);
+    for (const [name, { help }] of Object.entries(COMMANDS)) {
+      expect(help).toMatch(new RegExp(`^tensorless ${name} `));
+      expect(help.split('\n').every((line) => line.length <= 80)).toBe(true);
     }
     expect(run('--version').out).toMatch(/^\d+\.\d+\.\d+\n$/);
   });

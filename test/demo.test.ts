@@ -57,8 +57,10 @@ describe('npm run demo', () => {
     const entropy = Number(/entropy of single letters: ([\d.]+)/.exec(whole.out)![1]);
     expect(before).toBeGreaterThan(entropy);
     expect(after).toBeLessThan(entropy - 0.4);
-    expect(/state\s+([\d,]+) bytes/.exec(whole.out)![1]).toBe('3,492');
-    expect(whole.out).toContain('AdamW would hold 343,320');
+    expect(whole.out).toMatch(/^Adafactor state {6}3,492 bytes {2}▏$/m);
+    expect(whole.out).toMatch(/^AdamW would hold {3}343,320 bytes {2}█+$/m);
+    for (const step of [0, 25, 50, 100, 150])
+      expect(whole.out).toMatch(new RegExp(`^  step ${String(step).padStart(3)}  +\\w+  \\w+`, 'm'));
     expect(readFileSync(at('whole/demo.svg'), 'utf8')).toContain('nats per letter');
   });
 

@@ -167,11 +167,13 @@ describe('step with an argument', () => {
       expect(scheduler.getLastLr()).toEqual(other.getLastLr());
     }
     expect(warn).toHaveBeenCalledExactlyOnceWith(
-      'LinearScheduleWithWarmup.step() takes no argument, got 5: it goes on by one step, to 1. ' +
+      'LinearScheduleWithWarmup.step() takes no argument, got 5: goes on by one step. ' +
         'To jump make a new one with { lastEpoch }.',
     );
     warn.mockClear();
-    const adafactor = T.getAdafactorSchedule(new T.Adafactor([new T.Parameter(new Float32Array(1))]));
+    const parameter = new T.Parameter(new Float32Array(1));
+    parameter.grad = new Float32Array(1);
+    const adafactor = T.getAdafactorSchedule(new T.Adafactor([parameter]));
     adafactor.optimizer.step();
     adafactor.step(Number.NaN);
     adafactor.step(0);

@@ -33,7 +33,7 @@ export const FOLDERS: Readonly<Record<string, Folder>> = {
   formats: { column: 5, row: 2, text: 'safetensors, PyTorch', uses: ['optimizers'] },
   disk: { column: 6, row: 1.5, text: 'files, atomically', uses: ['formats'] },
   checkpoints: { column: 7, row: 1.5, text: 'runs, folders of them', uses: ['disk', 'schedules', 'gradients'] },
-  'command-line': { column: 8, row: 2.5, text: 'inspect, diff, convert', uses: ['checkpoints'] },
+  'command-line': { column: 8, row: 2.5, text: 'files, schedules', uses: ['checkpoints'] },
   simd: { column: 5, row: 3, text: 'WebAssembly', uses: ['optimizers'] },
   threads: { column: 6, row: 3, text: 'workers', uses: ['simd'] },
   frameworks: { column: 6, row: 0, text: 'TensorFlow.js, jax-js', uses: ['schedules'] },

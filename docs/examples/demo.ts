@@ -116,14 +116,34 @@ async function begin(
   return { run, unigram: unigramEntropy(data.heldOut), words };
 }
 
+/** Steps after which words are shown: the model learns fast at first. */
+function isMilestone(step: number, steps: number): boolean {
+  return step === 0 || step === steps || (step >= 25 && Number.isInteger(Math.log2(step / 25)));
+}
+
+/** The words that the model invents now, as many as fit into a line. */
+function wordsLine(run: Run, columns: number): string {
+  let line = `  step ${String(run.step).padStart(String(run.options.steps).length)} `;
+  for (let i = 0; i < 12; i++) {
+    const word = run.invent(i);
+    if (line.length + 2 + word.length > columns) break;
+    line += `  ${word}`;
+  }
+  return line;
+}
+
 /** Trains to the end or to Ctrl-C; returns whether the end was reached. */
 async function train(run: Run, store: Store): Promise<boolean> {
   const progress = new Progress(process.stdout, run.step);
+  const { steps } = run.options;
+  progress.note('Words that it invents:');
+  progress.note(wordsLine(run, progress.columns));
   let savedAt = performance.now();
-  while (run.step < run.options.steps && !stopped) {
+  while (run.step < steps && !stopped) {
     const { lr } = run;
     const loss = run.trainStep();
-    progress.update({ step: run.step, steps: run.options.steps, loss, lr });
+    if (isMilestone(run.step, steps)) progress.note(wordsLine(run, progress.columns));
+    progress.update({ step: run.step, steps, loss, lr });
     // A kill costs one second of work at most.
     if (performance.now() - savedAt > 1000) {
       await store.save(run);
@@ -134,7 +154,7 @@ async function train(run: Run, store: Store): Promise<boolean> {
   }
   progress.close();
   await store.save(run);
-  return run.step === run.options.steps;
+  return run.step === steps;
 }
 
 /** Bytes that AdamW would keep for the same weights: those of a real one after a step. */
@@ -146,26 +166,65 @@ function adamwBytes(run: Run): number {
   return stateBytes(optimizer.stateDict());
 }
 
+/** A name and what there is to say of it, in lines of so many columns. */
+function row([name, text]: readonly [string, string], columns: number): string {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last === undefined || 17 + last.length + 1 + word.length > columns) lines.push(word);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines.map((line, i) => `${(i === 0 ? name : '').padEnd(17)}${line}`.trimEnd()).join('\n');
+}
+
+/** Two amounts of memory, and a bar for each. */
+function compared(rows: readonly (readonly [name: string, bytes: number])[], columns: number): string {
+  const most = Math.max(...rows.map(([, bytes]) => bytes));
+  const room = columns - 37;
+  return rows
+    .map(([name, bytes]) => {
+      const bar = room < 8 ? '' : '█'.repeat(Math.floor((room * bytes) / most)) || '▏';
+      return `${name.padEnd(17)}${bytes.toLocaleString('en').padStart(9)} bytes  ${bar}`.trimEnd();
+    })
+    .join('\n');
+}
+
 async function report(run: Run, store: Store, unigram: number, words: readonly string[]): Promise<void> {
   await writeFile(store.picture, picture(run.parts().extra, unigram));
+  const columns = process.stdout.isTTY === true ? Math.min(process.stdout.columns || 80, 100) : 80;
   const before = new Run(run.options, run.split).heldOutLoss();
   const dictionary = new Set(words);
   const invented = Array.from({ length: 12 }, (_, i) => run.invent(i));
-  const marked = invented.map((word) => (dictionary.has(word) ? `${word}*` : word));
-  const count = (n: number): string => n.toLocaleString('en');
+  const marked = invented.map((word) => (dictionary.has(word) ? `${word}*` : word)).join(' ');
   const weights = run.parameters.reduce((sum, { data }) => sum + data.length, 0);
-  const rows: [string, string][] = [
-    ['Held-out loss', `${before.toFixed(3)} before, ${run.heldOutLoss().toFixed(3)} after, in nats per letter`],
-    ['', `(entropy of single letters: ${unigram.toFixed(3)})`],
-    ['Invented words', marked.slice(0, 4).join(' ')],
-    ['', marked.slice(4, 8).join(' ')],
-    ['', `${marked.slice(8).join(' ')}${marked.some((word) => word.endsWith('*')) ? '  (*: exists)' : ''}`],
-    ['Optimizer state', `${count(stateBytes(run.optimizer.stateDict()))} bytes for ${count(weights)} weights`],
-    ['', `(AdamW would hold ${count(adamwBytes(run))})`],
-    ['Picture', store.picture],
-    ['Weights, SHA-256:', ''],
+  const { optimizer } = run.options;
+  const own = stateBytes(run.optimizer.stateDict());
+  const lines = [
+    '',
+    row(
+      [
+        'Held-out loss',
+        `${before.toFixed(3)} before, ${run.heldOutLoss().toFixed(3)} after, in nats per letter ` +
+          `(entropy of single letters: ${unigram.toFixed(3)})`,
+      ],
+      columns,
+    ),
+    row(['Invented words', `${marked}${marked.includes('*') ? '  (*: exists)' : ''}`], columns),
+    '',
+    `Memory of the optimizer, for ${weights.toLocaleString('en')} weights:`,
+    compared(
+      [
+        [`${optimizer === 'adafactor' ? 'Adafactor' : 'AdamW'} state`, own],
+        ...(optimizer === 'adafactor' ? ([['AdamW would hold', adamwBytes(run)]] as const) : []),
+      ],
+      columns,
+    ),
+    '',
+    row(['Picture', store.picture], columns),
+    'SHA-256 of the weights, the same on every engine and after every kill:',
+    await run.hash(),
   ];
-  console.log(`\n${rows.map(([name, text]) => `${name.padEnd(17)}${text}`.trimEnd()).join('\n')}\n${await run.hash()}`);
+  console.log(lines.join('\n'));
 }
 
 async function main(): Promise<void> {

@@ -8,6 +8,7 @@ import { arrayOf, bytesOf, dtypeOf, elementBytes, LITTLE_ENDIAN, swapBytes } fro
 import { openHeader } from '../formats/safetensors-file.ts';
 import type { Entry } from '../formats/safetensors-header.ts';
 import { readTorch } from '../formats/torch/files.ts';
+import { plural } from './terminal.ts';
 
 /** A dict of a file. */
 export type Dict = { [key: string]: StateValue };
@@ -166,7 +167,7 @@ async function openSafe(file: FileSource): Promise<Contents> {
   const extra = run.extra(tensorOf) as StateValue | undefined;
   await Promise.all(small);
   const weights = [...run.weights];
-  const all = [...(weights.length > 0 ? [`${weights.length} parameters`] : []), ...run.parts];
+  const all = [...(weights.length > 0 ? [plural(weights.length, 'parameter')] : []), ...run.parts];
   const { tensorless: _, ...rest } = metadata;
   return {
     ...plain,

@@ -123,12 +123,16 @@ function asText(path: string, contents: Contents, items: readonly Item[], stats:
     `  ${count(contents.size)} bytes, ${plural(items.length, 'tensor')} with ${count(bytes)} bytes${others}`,
   ];
   if (step !== null) lines.push(`  step ${step}`);
-  if (learningRates !== null) {
+  // Those of an optimizer are among its groups' options.
+  if (learningRates !== null && contents.optimizer === undefined) {
     const shown = learningRates.slice(0, 8).map((lr) => lr ?? 'computed by the optimizer');
     lines.push(`  learning rate ${shown.join(', ')}${learningRates.length > 8 ? ', ...' : ''}`);
   }
   for (const [i, { parameters, options }] of groupsOf(contents).entries()) {
-    const shown = Object.entries(options).map(([key, value]) => `${escaped(shortened(key, 40))} ${optionText(value)}`);
+    const shown = Object.entries(options).map(([key, value]) => {
+      const text = key === 'lr' && value === null ? 'computed by the optimizer' : optionText(value);
+      return `${escaped(shortened(key, 40))} ${text}`;
+    });
     lines.push(...wrapped([`group ${i}: ${plural(parameters, 'parameter')}`, ...shown]));
   }
   for (const [key, value] of Object.entries(contents.metadata))

@@ -14,6 +14,18 @@ export function endWithReader(): void {
   });
 }
 
+/** The room for a picture: of the terminal, or of 80 columns where there is none. */
+export function room(): { columns: number; rows: number; colour: boolean } {
+  const { stdout } = process;
+  const terminal = stdout.isTTY === true && stdout.columns > 0;
+  const { columns, rows } = terminal ? stdout : { columns: 80, rows: 30 };
+  return {
+    columns,
+    rows: Math.max(5, Math.min(15, Math.round(columns / 7), rows - 12)),
+    colour: terminal && stdout.hasColors(),
+  };
+}
+
 /** A number with separators. */
 export const count = (n: number): string => n.toLocaleString('en');
 

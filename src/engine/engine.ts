@@ -19,7 +19,7 @@ export interface Engine {
   /** Conversions of 16-bit arrays; default those of TypeScript, and its look-up loops. */
   readonly sixteen?: LoopsSixteen;
   /**
-   * From here to `forget` nobody but the loops writes to this array: a copy of it may be kept from
+   * Until `forget`, only the loops write to this array: a copy of it may be kept from
    * pass to pass.
    */
   keep?(array: NumericArray): void;

@@ -228,7 +228,9 @@ export class Stepper implements Course {
       }
       skip = true;
     }
-    this.calls++;
+    if (this.calls++ === 0 && this.works.length === 0) {
+      console.warn(`${this.#where}: no parameter has a gradient`);
+    }
     if (skip) {
       this.skipped++;
       return false;

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { integer, oneOf, options, record, show } from '../core/check.ts';
+import { integer, isRecord, oneOf, options, record, show } from '../core/check.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
 import type { ScheduleKind } from './curve-schedule.ts';
 import * as classes from './names.ts';
@@ -163,7 +163,19 @@ export function getScheduler<const N extends SchedulerName>(
   const Schedule: new (optimizer: Optimizer, o: never) => LRScheduler = classes[type];
   // A schedule without a curve knows no step counts.
   const known = (Schedule as { kind?: ScheduleKind }).kind?.curve.options ?? {};
-  const given = options(where, rest[0], [...STEP_COUNTS, 'schedulerSpecificKwargs']);
+  const [o] = rest as [unknown?];
+  if (typeof o === 'number') {
+    throw new TypeError(
+      `${where}: step counts go by name, such as { numWarmupSteps: ${show(o)}, numTrainingSteps: 1000 }`,
+    );
+  }
+  for (const key of Object.keys(known)) {
+    if ((STEP_COUNTS as readonly string[]).includes(key) || !isRecord(o) || !Object.hasOwn(o, key)) continue;
+    throw new RangeError(
+      `${where}: ${key} goes into schedulerSpecificKwargs, such as { schedulerSpecificKwargs: { ${key}: ... } }`,
+    );
+  }
+  const given = options(where, o, [...STEP_COUNTS, 'schedulerSpecificKwargs']);
   const special = record(`${where}: schedulerSpecificKwargs`, given.schedulerSpecificKwargs ?? {});
   const counts: Record<string, number> = {};
   for (const key of STEP_COUNTS) {

@@ -233,7 +233,7 @@ export abstract class EpochScheduler extends LRScheduler {
     if ((metric ?? null) !== null && !this.#toldOfArgument) {
       this.#toldOfArgument = true;
       console.warn(
-        `${this.at('step')}() takes no argument, got ${show(metric)}: it goes on by one step, to ${this.epoch + 1}. ` +
+        `${this.at('step')}() takes no argument, got ${show(metric)}: goes on by one step. ` +
           'To jump make a new one with { lastEpoch }.',
       );
     }
@@ -369,7 +369,13 @@ export class LambdaLR extends EpochScheduler {
 
   /** @internal */
   protected override write(lrs: readonly number[]): void {
-    for (const [i, group] of this.optimizer.paramGroups.entries()) group.lr = lrs[i]!;
+    for (const [i, group] of this.optimizer.paramGroups.entries()) {
+      // At the second step: once, and what the first one had set is known.
+      if (this.stepCount === 2 && i === 0 && group.lr !== this.lastLrs[i]) {
+        console.warn(`${this.at('step')}(): overwrites an lr set elsewhere`);
+      }
+      group.lr = lrs[i]!;
+    }
   }
 }
 

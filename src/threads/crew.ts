@@ -124,7 +124,9 @@ export class Crew {
         worker.on('exit', (code) => lose(`exit status ${code}`));
       } else {
         worker.addEventListener?.('message', (event) => hear((event as { data: unknown }).data));
-        worker.addEventListener?.('error', (event) => lose((event as { message?: string }).message ?? 'error'));
+        worker.addEventListener?.('error', (event) =>
+          lose((event as { message?: string }).message || 'its script cannot be loaded'),
+        );
       }
       try {
         worker.postMessage(this.#startMessage(FIRST_WORKER + place));

@@ -272,7 +272,7 @@ export class Driver implements Executor {
           runItem(course.strip, pass, plan, item);
           finish(plan, serial, item);
         } else if (member?.dead !== false) {
-          // Only the weights and what is updated with them cannot be done once more.
+          // A pass that writes is not idempotent: its items cannot be redone.
           if (pass.writes) torn.push(...tornRanges(plan, item));
           else runItem(course.strip, pass, plan, item);
           finish(plan, serial, item);

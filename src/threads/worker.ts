@@ -11,6 +11,7 @@ import { Arena } from '../simd/arena.ts';
 import { compileSimd, simdEngine } from '../simd/module.ts';
 import { RESERVED } from '../simd/places.ts';
 import { useFastSixteen } from '../sixteen/fast.ts';
+import { nodeModule } from './node-module.ts';
 import {
   claim,
   finish,
@@ -127,7 +128,6 @@ interface Port {
 interface Scope {
   postMessage(message: unknown): void;
   addEventListener(event: 'message', listener: (event: { data: Message }) => void): void;
-  process?: { versions?: { node?: string } };
 }
 
 /** Makes this worker one of those of `parallelKernels`. Outside a worker it does nothing. */
@@ -146,11 +146,11 @@ export async function runParallelWorker(): Promise<void> {
       answer(`cannot start: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
-  if (scope.process?.versions?.node === undefined) {
+  const threads = nodeModule<{ parentPort: Port | null }>('worker_threads');
+  if (threads === undefined) {
     scope.addEventListener!('message', ({ data }) => hear(data, (text) => scope.postMessage!(text)));
     return;
   }
-  // Spelled in two parts, so that bundlers for browsers do not look for it.
-  const { parentPort } = (await import(['node', 'worker_threads'].join(':'))) as { parentPort: Port | null };
+  const { parentPort } = threads;
   parentPort?.on('message', (message) => hear(message, (text) => parentPort.postMessage(text)));
 }

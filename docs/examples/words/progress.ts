@@ -50,7 +50,7 @@ export class Progress {
       const now = performance.now();
       if (now - this.#drawn < 100 && step < steps) return;
       this.#drawn = now;
-      const columns = Math.min(this.#out.columns, 100);
+      const { columns } = this;
       const text = this.#text(point);
       const room = columns - text.length - 4;
       this.#out.write(`\r\x1b[2K${room >= 8 ? `▕${bar(step / steps, room)}▏ ` : ''}${text.slice(0, columns - 1)}`);
@@ -59,18 +59,30 @@ export class Progress {
     }
   }
 
+  /** Columns for text: those of the terminal, at most 100; 80 where there is none. */
+  get columns(): number {
+    return this.#live ? Math.min(this.#out.columns, 100) : 80;
+  }
+
+  /** A line that stays, above the bar. */
+  note(line: string): void {
+    this.#out.write(`${this.#live ? '\r\x1b[2K' : ''}${line}\n`);
+    this.#drawn = Number.NEGATIVE_INFINITY;
+  }
+
   /** Leaves the bar's line. */
   close(): void {
     if (this.#live && this.#drawn > Number.NEGATIVE_INFINITY) this.#out.write('\n');
   }
 
+  /** What fits: the learning rate and the speed are left out first. */
   #text({ step, steps, lr }: Point): string {
     const seconds = (performance.now() - this.#started) / 1000;
     const rate = (step - this.#firstStep) / seconds;
     const width = String(steps).length;
-    return (
-      `${String(step).padStart(width)}/${steps}  loss ${this.#smooth!.toFixed(3)}  lr ${lr.toExponential(1)}  ` +
-      `${rate.toFixed(0)} steps/s  ${clock((steps - step) / rate)} left`
-    );
+    const [place, left] = [`${String(step).padStart(width)}/${steps}`, `${clock((steps - step) / rate)} left`];
+    const loss = `loss ${this.#smooth!.toFixed(3)}`;
+    const full = [place, loss, `lr ${lr.toExponential(1)}`, `${rate.toFixed(0)} steps/s`, left].join('  ');
+    return full.length < this.columns ? full : [place, loss, left].join('  ');
   }
 }
