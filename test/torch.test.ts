@@ -2,7 +2,9 @@
  * Files that PyTorch wrote, and files that PyTorch will read; test/torch/ holds them to a real
  * PyTorch.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   Adafactor,
@@ -15,6 +17,7 @@ import {
   type StateTensor,
   type StateValue,
 } from 'tensorless';
+import { loadTorch } from 'tensorless/node';
 import { CheckpointError, decodeTorch, encodeTorch } from 'tensorless/torch';
 import { describe, expect, it } from 'vitest';
 import { readZip } from '../src/formats/zip-read.ts';
@@ -355,14 +358,25 @@ describe('decodeTorch refuses', () => {
     }
   });
 
-  it('absent checksums, unless told', () => {
+  it('absent checksums, unless told', async () => {
     const bytes = file('minimal-handwritten.pt');
     const view = new DataView(bytes.buffer);
     const expectedValue = decodeTorch(bytes);
     for (let at = 0; at < bytes.length - 4; at++)
       if (view.getUint32(at, true) === 0x02014b50) view.setUint32(at + 16, 0, true);
-    expect(() => decodeTorch(bytes)).toThrow('damaged');
+    expect(() => decodeTorch(bytes)).toThrow(
+      /damaged.*saved without checksums is read with \{ allowMissingCrc: true \}/,
+    );
     expect(decodeTorch(bytes, { allowMissingCrc: true })).toEqual(expectedValue);
+    const at = mkdtempSync(join(tmpdir(), 'tensorless-crc-'));
+    try {
+      const path = join(at, 'no-crc.pt');
+      writeFileSync(path, bytes);
+      await expect(loadTorch(path)).rejects.toThrow(/no-crc.pt: .*allowMissingCrc/);
+      expect(await loadTorch(path, { allowMissingCrc: true })).toEqual(expectedValue);
+    } finally {
+      rmSync(at, { recursive: true });
+    }
   });
 
   it('what is no file, and unknown options', () => {

@@ -3,7 +3,7 @@ import type { OptimizerStateDict, StateValue } from '../core/dtype.ts';
 import { replaceFile } from '../disk/atomic-file.ts';
 import { fileSource } from '../disk/file-source.ts';
 import { pathOf } from '../disk/paths.ts';
-import { type EncodeTorchOptions, readTorch, writeTorch } from '../formats/torch/files.ts';
+import { type DecodeTorchOptions, type EncodeTorchOptions, readTorch, writeTorch } from '../formats/torch/files.ts';
 import { named } from './run-file.ts';
 
 /**
@@ -11,13 +11,14 @@ import { named } from './run-file.ts';
  * the file.
  *
  * @param path - A path or file: URL.
+ * @param options - As of `decodeTorch`.
  * @throws (rejects) CheckpointError with the path, as `decodeTorch`; the file system's error.
  */
-export async function loadTorch(path: string | URL): Promise<StateValue> {
+export async function loadTorch(path: string | URL, options: DecodeTorchOptions = {}): Promise<StateValue> {
   const absolute = pathOf('loadTorch', path);
   const source = await fileSource(absolute);
   try {
-    return await readTorch(source);
+    return await readTorch(source, options);
   } catch (error) {
     throw named(absolute, error);
   } finally {

@@ -229,6 +229,12 @@ function* startOf({ name, header, size, limit }: ZipEntry): Reading<number> {
   return start;
 }
 
+function failChecksum({ name, crc }: ZipEntry): never {
+  // As torch.serialization.set_crc32_options(False) leaves it.
+  const repair = crc === 0 ? '; a file that was saved without checksums is read with { allowMissingCrc: true }' : '';
+  fail(`${quoted(name)} is damaged: its checksum does not match${repair}`);
+}
+
 /**
  * Reads an entry's content piece by piece and holds it to its checksum.
  *
@@ -259,7 +265,7 @@ export function* readContent(
     take?.(piece, at);
     at += piece.length;
   }
-  if (checked && crc !== entry.crc) fail(`${quoted(entry.name)} is damaged: its checksum does not match`);
+  if (checked && crc !== entry.crc) failChecksum(entry);
 }
 
 /**
@@ -269,8 +275,7 @@ export function* readContent(
 export function* readWhole(entry: ZipEntry, allowMissingCrc: boolean): Reading<Uint8Array> {
   const start = yield* startOf(entry);
   const bytes = yield { offset: start, length: entry.size };
-  if (!(allowMissingCrc && entry.crc === 0) && crc32(bytes) !== entry.crc)
-    fail(`${quoted(entry.name)} is damaged: its checksum does not match`);
+  if (!(allowMissingCrc && entry.crc === 0) && crc32(bytes) !== entry.crc) failChecksum(entry);
   return bytes;
 }
 
