@@ -167,13 +167,15 @@ describe('loadWeights', () => {
     expect([a.data, b.data, [...c.data], d.data]).toEqual([brain.data, half.data, values, half.data]);
   });
 
-  it('refuses a weight in two shards, an index that is no UTF-8, a wrong strict, an array that is gone', async () => {
+  it('refuses a weight in two shards that the index does not name, an index that is no UTF-8, a wrong strict, an array that is gone', async () => {
     const at = sharded();
     writeFileSync(
       join(at, 'model-00001-of-00002.safetensors'),
       encodeSafetensors({ a: tensor(1, 2), b: tensor(7, 8) }),
     );
     const all = () => [zeros('a'), zeros('b'), zeros('c')];
+    const [one, two] = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'];
+    json(join(at, 'model.safetensors.index.json'), { weight_map: { a: one, c: two } });
     await expect(loadWeights(at, all())).rejects.toThrow(/the weight "b" is in two of its files/);
     await expect(loadWeights(at, all(), { strict: 1 } as never)).rejects.toThrow(/strict must be true or false, got 1/);
     const gone = all();
