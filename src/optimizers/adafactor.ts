@@ -372,7 +372,7 @@ const adafactor: Rule<AdafactorOptions, AdafactorLoops, Decay> = {
     }
   },
   state: [
-    { key: 'exp_avg', shape: (shape) => shape, when: ({ beta1 }) => beta1 !== null },
+    { key: 'exp_avg', shape: (shape) => shape, when: ({ beta1 }) => beta1 !== null, sinks: true },
     { key: 'exp_avg_sq_row', shape: (shape, { matrix }) => (matrix ? shape.slice(0, -1) : null) },
     {
       key: 'exp_avg_sq_col',

@@ -39,6 +39,8 @@ export interface StateRow<G> {
    * array was loaded. States may lack such an array, or have null for it.
    */
   readonly begun?: number;
+  /** A decaying numerator, in which nothing depends on a number so small that it is stored as 0. */
+  readonly sinks?: boolean;
 }
 
 /** A parameter with its group and work. */

@@ -19,6 +19,17 @@ import { AT, cutOf, type Work } from '../engine/work.ts';
 import type { ParamGroup } from './param-group.ts';
 import type { Rule, Slot } from './rule.ts';
 
+/**
+ * Where gradients stay zero, a float64 moment of decay 0.5 is subnormal after 1,022 updates, one of
+ * 0.9 after 6,700, and then stays so, where Intel's processors take 160 times as long (a step of
+ * AdamW, SIMD, Node 20.20). So every {@link SINK_EVERY} updates what is below {@link SUNK} becomes
+ * 0. Float32 moments need it not: in double their subnormal numbers are normal ones (1.0 to 1.1
+ * times as long, every optimizer and engine).
+ */
+const SINK_EVERY = 64;
+/** A decay of 0.1 does not reach the subnormal numbers from here until the next time. */
+const SUNK = 2 ** -800;
+
 /** One optimizer's steps. */
 export class Stepper implements Course {
   /** Calls that were not refused. */
@@ -246,6 +257,8 @@ export class Stepper implements Course {
     this.#engine.keep?.(work.g);
     if (this.passes.length > 2) this.#engine.keep?.(work.p);
     slot.step++;
+    if (slot.step % SINK_EVERY !== 0 || work.dtype !== 'float64') return;
+    for (const { key, sinks } of this.#rule.state) if (sinks && work.state[key] !== null) sink(work.state[key]!);
   }
 
   /** Forgets the gradients, what the engine keeps of them, and what a refused step allocated. */
@@ -283,4 +296,8 @@ export class Stepper implements Course {
 
 function alone(_pass: number, from: number): number {
   return from + 1;
+}
+
+function sink(moment: StateArray): void {
+  for (let k = 0; k < moment.length; k++) if (Math.abs(moment[k]!) < SUNK) moment[k] = 0;
 }
