@@ -367,12 +367,12 @@ const adafactor: Rule<AdafactorOptions, AdafactorLoops, Decay> = {
     }
     if (group.warmupInit && !group.relativeStep) {
       throw new RangeError(
-        `${where}: warmupInit: true needs relativeStep: true; ` + 'for your own lr use a schedule with numWarmupSteps',
+        `${where}: warmupInit: true needs relativeStep: true; for your own lr use a schedule with numWarmupSteps`,
       );
     }
   },
   state: [
-    { key: 'exp_avg', shape: (shape) => shape, when: ({ beta1 }) => beta1 !== null },
+    { key: 'exp_avg', shape: (shape) => shape, when: ({ beta1 }) => beta1 !== null, negligible: 2 ** -100 },
     { key: 'exp_avg_sq_row', shape: (shape, { matrix }) => (matrix ? shape.slice(0, -1) : null) },
     {
       key: 'exp_avg_sq_col',
@@ -396,6 +396,7 @@ const adafactor: Rule<AdafactorOptions, AdafactorLoops, Decay> = {
     };
   },
   loops: twins(float32, float64),
+  exact: ({ eps }) => eps[0] < 2 ** -100,
   passes,
   memo: () => ({ step: 0, decayRate: 0, beta2: 0 }),
   before(slot: Slot<Group, AdafactorWork>, pass, memo) {

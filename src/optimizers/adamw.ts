@@ -80,7 +80,13 @@ const adamw: Rule<AdamWOptions, typeof loops & CheckLoops, Corrections> = elemen
         'this is the state of Adam with coupled weight decay, which AdamW is not',
     );
   },
-  state: [{ key: 'exp_avg' }, { key: 'exp_avg_sq' }, { key: 'max_exp_avg_sq', when: ({ amsgrad }) => amsgrad }],
+  state: [
+    { key: 'exp_avg', negligible: 2 ** -100 },
+    { key: 'exp_avg_sq', negligible: 2 ** -110 },
+    { key: 'max_exp_avg_sq', when: ({ amsgrad }) => amsgrad },
+  ],
+  // A V of 2^-110 is as good as 0 beside ε only.
+  exact: ({ eps, betas, correctBias }) => eps * (correctBias ? Math.sqrt(1 - betas[1]) : 1) < 2 ** -36,
   numbers: N,
   loops: { float32: loops, float64: { adam: adam64, amsgrad: amsgrad64 } },
   memo: () => ({ step: 0, beta1: 0, beta2: 0, first: 1, second: 1 }),

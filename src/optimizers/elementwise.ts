@@ -56,6 +56,7 @@ export interface Elementwise<O, L extends object, S extends string, M>
     readonly key: S;
     when?(group: ParamGroup<O>): boolean;
     readonly begun?: number;
+    readonly negligible?: number;
   }[];
   /** The places of its numbers, as {@link places} makes them from {@link OWN} on. */
   readonly numbers: Readonly<Record<string, number>>;

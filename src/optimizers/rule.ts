@@ -39,7 +39,15 @@ export interface StateRow<G> {
    * array was loaded. States may lack such an array, or have null for it.
    */
   readonly begun?: number;
+  /**
+   * What is as good as 0 in it: decaying numbers below that may be put to 0 every
+   * {@link FLUSH_STEPS}th update, by engines for whose arithmetic they are too small.
+   */
+  readonly negligible?: number;
 }
+
+/** Updates of a parameter between two at which {@link StateRow.negligible} numbers become 0. */
+export const FLUSH_STEPS = 64;
 
 /** A parameter with its group and work. */
 export interface Slot<G = ParamGroup, W extends Work = Work> {
@@ -96,6 +104,11 @@ export interface Rule<O = object, L extends object = object, M = unknown> {
   /** Lengths of the work's own arrays. */
   own?(cut: Cut): Readonly<Record<string, number>>;
   readonly loops: Loops<L>;
+  /**
+   * Whether a group's options ask for loops of the reference's bits, as float32 arithmetic could
+   * not tell numbers apart that matter.
+   */
+  exact?(group: ParamGroup<O>): boolean;
   /** The first writes no weight and no state, so that a step can still be refused after it. */
   readonly passes: readonly Pass[];
   /** What is remembered from parameter to parameter of an optimizer. */

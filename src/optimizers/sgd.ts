@@ -58,7 +58,7 @@ const sgd: Rule<SGDOptions, typeof loops & CheckLoops> = elementwise<SGDOptions,
         `got momentum ${momentum} and dampening ${dampening}; pass momentum, such as 0.9, and dampening 0`,
     );
   },
-  state: [{ key: 'momentum_buffer', when: ({ momentum }) => momentum !== 0, begun: N.begun }],
+  state: [{ key: 'momentum_buffer', when: ({ momentum }) => momentum !== 0, begun: N.begun, negligible: 2 ** -100 }],
   stepless: true,
   numbers: N,
   loops: {

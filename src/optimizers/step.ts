@@ -17,7 +17,7 @@ import { type Pass, runPass } from '../engine/pass.ts';
 import { Room, Strip } from '../engine/strip.ts';
 import { AT, cutOf, type Work } from '../engine/work.ts';
 import type { ParamGroup } from './param-group.ts';
-import type { Rule, Slot } from './rule.ts';
+import { FLUSH_STEPS, type Rule, type Slot } from './rule.ts';
 
 /** One optimizer's steps. */
 export class Stepper implements Course {
@@ -124,6 +124,7 @@ export class Stepper implements Course {
     if (work.g.BYTES_PER_ELEMENT !== 2) kernels.checkLive?.(work.g as StateArray);
     const { numbers, dtype } = work;
     numbers[AT.check] = group.nonFinite === 'propagate' ? 0 : 1;
+    numbers[AT.exact] = this.#rule.exact?.(group) ? 1 : 0;
     numbers[AT.step] = slot.step + 1;
     numbers[AT.stochastic] = 0;
     if (isSixteen(dtype) && group.rounding === 'stochastic') {
@@ -244,6 +245,16 @@ export class Stepper implements Course {
     this.#engine.keep?.(work.g);
     if (this.passes.length > 2) this.#engine.keep?.(work.p);
     slot.step++;
+    if (this.#engine.flush !== undefined && slot.step % FLUSH_STEPS === 0) this.#flush(slot);
+  }
+
+  /** Puts 0 for what has decayed, before an update: what that one writes is not touched. */
+  #flush({ work }: Slot): void {
+    if (work.dtype === 'float64') return;
+    for (const { key, negligible } of this.#rule.state) {
+      const array = work.state[key];
+      if (negligible !== undefined && array) this.#engine.flush!(array as Float32Array, negligible);
+    }
   }
 
   /** Forgets the gradients, what the engine keeps of them, and what a refused step allocated. */
