@@ -149,10 +149,12 @@ export function added(sums: usize, rows: i32, total: f64): f64 {
 
 /** Whether all doubles are finite. */
 export function finite(doubles: usize, count: i32): i32 {
-  let bad: f64 = 0;
-  for (; count > 0; count--) {
-    bad += load<f64>(doubles) - load<f64>(doubles);
-    doubles += 8;
+  let bad = f64x2.splat(0);
+  for (; count > 1; count -= 2) {
+    const x = v128.load(doubles);
+    bad = v128.or(bad, f64x2.sub(x, x));
+    doubles += 16;
   }
-  return bad == 0 ? 1 : 0;
+  const last: f64 = count > 0 ? load<f64>(doubles) - load<f64>(doubles) : 0;
+  return v128.any_true(bad) || last != 0 ? 0 : 1;
 }
