@@ -20,7 +20,7 @@ import { boolean, options as checkedOptions, integer, show } from './core/check.
 import { ENGINE } from './engine/engine.ts';
 import { type Kernels, typescriptKernels } from './engine/kernels.ts';
 import { Arena } from './simd/arena.ts';
-import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine, type WasmMemory } from './simd/module.ts';
+import { arithmeticOf, compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine, type WasmMemory } from './simd/module.ts';
 import { BEYOND, RESERVED } from './simd/places.ts';
 import { Crew, type WorkerLike } from './threads/crew.ts';
 import { Driver, type TornRange, TornStepError } from './threads/driver.ts';
@@ -48,6 +48,8 @@ export interface ParallelOptions {
    * `simdKernels`. Default 64 MiB.
    */
   arenaBytes?: number;
+  /** As in `simdKernels`; `"float32"` needs `simd`. Default `"double"`. */
+  arithmetic?: 'double' | 'float32';
   /**
    * Starts a worker that runs {@link runParallelWorker}. Default: the package's own file
    * `tensorless/parallel-worker`. Needed where a bundler has moved it: `() => new Worker(new
@@ -114,9 +116,15 @@ interface NodeThreads {
  */
 export async function parallelKernels(options: ParallelOptions = {}): Promise<ParallelKernels> {
   const where = 'parallelKernels';
-  const given = checkedOptions(where, options, ['threads', 'simd', 'arenaBytes', 'createWorker']);
+  const given = checkedOptions(where, options, ['threads', 'simd', 'arenaBytes', 'arithmetic', 'createWorker']);
   const threads = integer(`${where}: threads`, given.threads ?? cores(), { min: 1, max: MOST_THREADS });
   const simd = boolean(`${where}: simd`, given.simd ?? true);
+  const level = arithmeticOf(where, given.arithmetic);
+  if (level === 'float32' && !simd) {
+    throw new RangeError(
+      `${where}: arithmetic must be "double" with simd: false, got "float32"; leave out simd, or arithmetic`,
+    );
+  }
   const region = RESERVED + STRIPS;
   const most = MOST_PAGES * PAGE - threads * region - BEYOND;
   const bytes = integer(`${where}: arenaBytes`, given.arenaBytes ?? DEFAULT_ARENA, { min: 0, max: most });
@@ -136,7 +144,8 @@ export async function parallelKernels(options: ParallelOptions = {}): Promise<Pa
   let memory: WasmMemory | null = null;
   let arena: Arena | null = null;
   if (simd) {
-    compileSimd(where, true, 'pass simd: false, which gives the TypeScript loops and the same bits');
+    const repair = level === 'double' ? 'and the same bits' : 'in double, and no arithmetic';
+    compileSimd(where, true, `pass simd: false, which gives the TypeScript loops ${repair}`, level);
     const room = Math.min(Math.ceil(bytes / 64) * 64, most);
     memory = makeMemory(where, Math.ceil((threads * region + room + BEYOND) / PAGE), true);
     arena = new Arena(where, memory.buffer, threads * region, room);
@@ -146,14 +155,14 @@ export async function parallelKernels(options: ParallelOptions = {}): Promise<Pa
     kind: 'start',
     words,
     who,
-    simd: memory && { memory, base: (1 + who - FIRST_WORKER) * region, strips: STRIPS },
+    simd: memory && { memory, base: (1 + who - FIRST_WORKER) * region, strips: STRIPS, level },
   }));
   const driver = new Driver(crew, words, memory?.buffer ?? null);
   await crew.start(threads - 1, PATIENCE);
   return {
     ...sharedMemory(arena),
     [ENGINE]: {
-      ...(memory !== null && simdEngine(memory, arena!, 0, true)),
+      ...(memory !== null && simdEngine(memory, arena!, 0, true, undefined, level)),
       scratch: new SharedScratch().take,
       executor: driver,
     },

@@ -18,7 +18,7 @@ import { ENGINE } from './engine/engine.ts';
 import { type Kernels, typescriptKernels } from './engine/kernels.ts';
 import { Arena } from './simd/arena.ts';
 import { Copies } from './simd/copies.ts';
-import { compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine } from './simd/module.ts';
+import { arithmeticOf, compileSimd, MOST_PAGES, makeMemory, PAGE, simdEngine } from './simd/module.ts';
 import { BEYOND, RESERVED } from './simd/places.ts';
 
 /** Options of {@link simdKernels}. */
@@ -29,6 +29,13 @@ export interface SimdOptions {
    * out as it is first used. Default 64 MiB; 0: everything is copied.
    */
   arenaBytes?: number;
+  /**
+   * `"double"`: the bits of the TypeScript loops. `"float32"`: float32 and 16-bit parameters are
+   * worked on in single precision, about twice as fast; as close to exact arithmetic as PyTorch,
+   * and the same bits on every machine, runtime and thread count within this level. Float64
+   * parameters are done as ever. Default `"double"`.
+   */
+  arithmetic?: 'double' | 'float32';
 }
 
 const DEFAULT_ARENA = 64 * 2 ** 20;
@@ -42,7 +49,10 @@ const COPIES = 2 ** 20;
 const FIXED = RESERVED + COPIES;
 /** Bytes that a memory can have for arrays. */
 const MOST = MOST_PAGES * PAGE - FIXED - BEYOND;
-const REPAIR = 'leave the kernels option out, which gives the TypeScript loops and the same bits';
+const REPAIR = {
+  double: 'leave the kernels option out, which gives the TypeScript loops and the same bits',
+  float32: 'leave the kernels option out, which gives the TypeScript loops, in double',
+};
 
 /**
  * Kernels in WebAssembly SIMD, with a memory of their own whose size is fixed here.
@@ -50,17 +60,20 @@ const REPAIR = 'leave the kernels option out, which gives the TypeScript loops a
  * Arrays from `allocate` are worked on where they are; all others go through small copies.
  * Optimizers put their state into the same memory while there is room, else into ordinary arrays,
  * and `optimizer.dispose()` gives it back. The results' bits are those of the TypeScript loops, so
- * a run can be continued with either. Starts at once, without a promise, from bytes in the package.
+ * a run can be continued with either; with `arithmetic: 'float32'` they are those of that level.
+ * Starts at once, without a promise, from bytes in the package.
  *
- * @param options - `arenaBytes`: memory for `allocate`.
+ * @param options - `arenaBytes`: memory for `allocate`; `arithmetic`: the level.
  * @throws Error where WebAssembly or its SIMD is missing, or a Content-Security-Policy forbids it.
  * @throws TypeError or RangeError when arenaBytes is not a number of bytes below 4 GiB, or more
- *   than the system gives.
+ *   than the system gives, or arithmetic is neither of the two.
  */
 export function simdKernels(options: SimdOptions = {}): Kernels {
-  const { arenaBytes = DEFAULT_ARENA } = checkedOptions('simdKernels', options, ['arenaBytes']);
+  const given = checkedOptions('simdKernels', options, ['arenaBytes', 'arithmetic']);
+  const { arenaBytes = DEFAULT_ARENA } = given;
+  const level = arithmeticOf('simdKernels', given.arithmetic);
   const bytes = integer('simdKernels: arenaBytes', arenaBytes, { min: 0, max: MOST });
-  compileSimd('simdKernels', false, REPAIR);
+  compileSimd('simdKernels', false, REPAIR[level], level);
   // Counted in whole lines, so that the last one is not lost.
   const room = Math.min(Math.ceil(bytes / 64) * 64, MOST);
   const memory = makeMemory('simdKernels', Math.ceil((FIXED + room + BEYOND) / PAGE), false);
@@ -82,7 +95,7 @@ export function simdKernels(options: SimdOptions = {}): Kernels {
     },
     free: (array) => arena.free(array),
     [ENGINE]: {
-      ...simdEngine(memory, arena, 0, false, copies),
+      ...simdEngine(memory, arena, 0, false, copies, level),
       keep: (array) => {
         if (array.BYTES_PER_ELEMENT === 2 || arena.address(array as Float32Array) >= 0) return;
         copies.keep(array as Float32Array);
@@ -94,7 +107,8 @@ export function simdKernels(options: SimdOptions = {}): Kernels {
 
 /**
  * {@link simdKernels} where WebAssembly SIMD runs and is allowed, else the TypeScript loops: the
- * same bits either way.
+ * same bits either way, but with `arithmetic: 'float32'`, as TypeScript's are always those of
+ * double.
  *
  * @param options - As of {@link simdKernels}.
  * @throws TypeError or RangeError when an option is wrong, or the system does not give that memory.

@@ -12,8 +12,13 @@ import type { Work } from './work.ts';
 
 /** What an engine has of its own. */
 export interface Engine {
-  /** Loops in place of a rule's own of that name, same arguments, same bits. */
+  /**
+   * Loops in place of a rule's own of that name, same arguments; same bits, but for engines that
+   * say otherwise (`exact`).
+   */
   readonly float32?: LoopSet;
+  /** Those of the same bits, for options that ask for them; default `float32`. */
+  readonly exact?: LoopSet;
   /** The same for float64. */
   readonly float64?: LoopSet;
   /** Conversions of 16-bit arrays; default those of TypeScript, and its look-up loops. */
@@ -25,6 +30,8 @@ export interface Engine {
   keep?(array: NumericArray): void;
   /** The end of what `keep` said. */
   forget?(): void;
+  /** Puts 0 for numbers below `limit` in magnitude, in a state array, between two updates. */
+  flush?(array: Float32Array, limit: number): void;
   /** Zeros for a rule's numbers and sums; default `new Float64Array`. */
   scratch?(length: number): Float64Array;
   /** What `stepAsync` runs a step with; default: it is done at once. */
@@ -77,6 +84,10 @@ export interface Executor {
 export const ENGINE: unique symbol = Symbol.for('tensorless.engine.1');
 
 /** A rule's loops, those of the engine in the place of its own. */
-export function loopsOf<L extends object>({ float32, float64 }: Engine, own: Loops<L>): Loops<L> {
-  return { float32: replaced(own.float32, float32), float64: replaced(own.float64, float64) };
+export function loopsOf<L extends object>({ float32, float64, exact }: Engine, own: Loops<L>): Loops<L> {
+  return {
+    float32: replaced(own.float32, float32),
+    float64: replaced(own.float64, float64),
+    exact: replaced(own.float32, exact ?? float32),
+  };
 }

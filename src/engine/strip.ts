@@ -17,6 +17,8 @@ export type LoopSet = Readonly<Record<string, unknown>>;
 export interface Loops<L> {
   readonly float32: L;
   readonly float64: L;
+  /** Float32 loops that are exact where an engine's others are not; default those. */
+  readonly exact?: L;
 }
 
 /**
@@ -126,17 +128,23 @@ export class Strip<L extends object = object> {
       this.#openSixteen(work, dtype === 'float16', access, lookUp, from, n);
       return;
     }
-    const loops = dtype === 'float64' ? this.#loops.float64 : this.#loops.float32;
-    g.loops = p.loops = loops;
+    g.loops = p.loops = dtype === 'float64' ? this.#loops.float64 : this.#singles(work);
     g.array = work.g as Float32Array;
     p.array = work.p as Float32Array;
     g.at = p.at = from;
+  }
+
+  /** The float32 loops for a work's options. */
+  #singles({ numbers }: Work): L {
+    const { float32, exact } = this.#loops;
+    return numbers[AT.exact] === 1 ? (exact ?? float32) : float32;
   }
 
   #openSixteen(work: Work, half: boolean, access: Access, lookUp: boolean, from: number, n: number): void {
     const { g, p } = this;
     // An update takes both arrays with one kind of loops, from one place.
     const moved = access === 'update' && work.g.BYTES_PER_ELEMENT !== 2;
+    g.loops = p.loops = this.#singles(work);
     if (access !== 'weights') this.#read(g, 0, work.g, half, lookUp, from, n);
     if (access !== 'gradient') this.#read(p, 1, work.p, half, lookUp && !moved, from, n);
     if (!moved) return;
@@ -156,7 +164,6 @@ export class Strip<L extends object = object> {
     n: number,
   ): void {
     operand.at = from;
-    operand.loops = this.#loops.float32;
     operand.array = array as Float32Array;
     if (array.BYTES_PER_ELEMENT !== 2) return;
     const twins = lookUp ? this.#lookUp(half) : null;

@@ -48,11 +48,13 @@ export function places<const N extends string>(first: number, names: readonly N[
 
 /**
  * Places in {@link Work.numbers} that every rule has. `check`: 1 where pass 0 is to find out
- * whether the gradient is finite. `stochastic`: 1 where 16-bit weights are rounded so, with the
- * stream's two key words and the step after it.
+ * whether the gradient is finite. `exact`: 1 where only the exact float32 loops will do.
+ * `stochastic`: 1 where 16-bit weights are rounded so, with the stream's two key words and the step
+ * after it.
  */
-export const AT: Readonly<Record<'check' | 'stochastic' | 'key0' | 'key1' | 'step', number>> = places(0, [
+export const AT: Readonly<Record<'check' | 'exact' | 'stochastic' | 'key0' | 'key1' | 'step', number>> = places(0, [
   'check',
+  'exact',
   'stochastic',
   'key0',
   'key1',
@@ -60,7 +62,7 @@ export const AT: Readonly<Record<'check' | 'stochastic' | 'key0' | 'key1' | 'ste
 ]);
 
 /** Where a rule's own numbers begin. */
-export const OWN = 5;
+export const OWN = 6;
 
 /** One parameter's work under one rule. */
 export interface Work<S extends string = string, T extends string = string> {

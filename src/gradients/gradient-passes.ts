@@ -10,7 +10,7 @@ import { loopsOf } from '../engine/engine.ts';
 import { engineOf, type Kernels } from '../engine/kernels.ts';
 import { flatBlock, type Pass, runPass } from '../engine/pass.ts';
 import { type Access, type Loops, Room, Strip } from '../engine/strip.ts';
-import { cutOf, OWN, rangeOf, type Work } from '../engine/work.ts';
+import { AT, cutOf, OWN, rangeOf, type Work } from '../engine/work.ts';
 import * as gradients64 from '../loops/generated/gradients64.ts';
 import { sumSquares as sumSquares64 } from '../loops/generated/sums64.ts';
 import * as gradients from '../loops/gradients.ts';
@@ -130,6 +130,7 @@ export class GradientPasses {
     this.#room = new Room(kernels);
     this.#strip = new Strip(loopsOf(engine, LOOPS), engine.sixteen ?? null, this.#room);
     this.#numbers = this.#scratch(OWN + 2);
+    this.#numbers[AT.exact] = 1;
   }
 
   #scratch(length: number): Float64Array {

@@ -34,7 +34,7 @@ import * as vector from '../loops/vector.ts';
 import { check, checkBlock } from './elementwise.ts';
 import { Optimizer } from './optimizer.ts';
 import type { CommonOptions, ParamGroup, Params } from './param-group.ts';
-import { flag, nonNegative, option, pairOf, type Rule, type Slot, twins } from './rule.ts';
+import { flag, nonNegative, option, pairOf, type Rule, type Slot, SUNK, twins } from './rule.ts';
 
 /** Options of {@link Adafactor}; names and defaults are those of transformers. */
 export interface AdafactorOptions extends CommonOptions {
@@ -367,12 +367,12 @@ const adafactor: Rule<AdafactorOptions, AdafactorLoops, Decay> = {
     }
     if (group.warmupInit && !group.relativeStep) {
       throw new RangeError(
-        `${where}: warmupInit: true needs relativeStep: true; ` + 'for your own lr use a schedule with numWarmupSteps',
+        `${where}: warmupInit: true needs relativeStep: true; for your own lr use a schedule with numWarmupSteps`,
       );
     }
   },
   state: [
-    { key: 'exp_avg', shape: (shape) => shape, when: ({ beta1 }) => beta1 !== null, sinks: true },
+    { key: 'exp_avg', shape: (shape) => shape, when: ({ beta1 }) => beta1 !== null, negligible: SUNK },
     { key: 'exp_avg_sq_row', shape: (shape, { matrix }) => (matrix ? shape.slice(0, -1) : null) },
     {
       key: 'exp_avg_sq_col',
@@ -396,6 +396,7 @@ const adafactor: Rule<AdafactorOptions, AdafactorLoops, Decay> = {
     };
   },
   loops: twins(float32, float64),
+  exact: ({ eps }) => eps[0] < 2 ** -100,
   passes,
   memo: () => ({ step: 0, decayRate: 0, beta2: 0 }),
   before(slot: Slot<Group, AdafactorWork>, pass, memo) {

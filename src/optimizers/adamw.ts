@@ -15,7 +15,7 @@ import { adam as adam64, amsgrad as amsgrad64 } from '../loops/generated/adam64.
 import { type CheckLoops, elementwise } from './elementwise.ts';
 import { Optimizer } from './optimizer.ts';
 import type { CommonOptions, Params } from './param-group.ts';
-import { flag, nonNegative, option, pairOf, type Rule } from './rule.ts';
+import { flag, nonNegative, option, pairOf, type Rule, SUNK } from './rule.ts';
 
 /** Options of {@link AdamW}; names and defaults are those of torch.optim.AdamW. */
 export interface AdamWOptions extends CommonOptions {
@@ -81,10 +81,12 @@ const adamw: Rule<AdamWOptions, typeof loops & CheckLoops, Corrections> = elemen
     );
   },
   state: [
-    { key: 'exp_avg', sinks: true },
-    { key: 'exp_avg_sq' },
+    { key: 'exp_avg', negligible: SUNK },
+    { key: 'exp_avg_sq', negligible: { float32: 2 ** -110 } },
     { key: 'max_exp_avg_sq', when: ({ amsgrad }) => amsgrad },
   ],
+  // A V of 2^-110 is as good as 0 beside ε only.
+  exact: ({ eps, betas, correctBias }) => eps * (correctBias ? Math.sqrt(1 - betas[1]) : 1) < 2 ** -36,
   numbers: N,
   loops: { float32: loops, float64: { adam: adam64, amsgrad: amsgrad64 } },
   memo: () => ({ step: 0, beta1: 0, beta2: 0, first: 1, second: 1 }),

@@ -8,7 +8,7 @@ import { AT, OWN, places, total, type Work } from '../engine/work.ts';
 import { sumSquares as sumSquares64 } from '../loops/generated/sums64.ts';
 import { sumSquares } from '../loops/sums.ts';
 import type { ParamGroup } from './param-group.ts';
-import { type Rule, type Slot, twins } from './rule.ts';
+import { type Negligible, type Rule, type Slot, twins } from './rule.ts';
 
 /**
  * The sum of squares of `length` numbers from `offset`; from an engine that has it sooner, 0 when
@@ -56,7 +56,7 @@ export interface Elementwise<O, L extends object, S extends string, M>
     readonly key: S;
     when?(group: ParamGroup<O>): boolean;
     readonly begun?: number;
-    readonly sinks?: boolean;
+    readonly negligible?: Negligible;
   }[];
   /** The places of its numbers, as {@link places} makes them from {@link OWN} on. */
   readonly numbers: Readonly<Record<string, number>>;

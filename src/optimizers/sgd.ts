@@ -18,7 +18,7 @@ import { sgd as loop, sgdMomentum, sgdNesterov } from '../loops/momentum.ts';
 import { type CheckLoops, elementwise } from './elementwise.ts';
 import { Optimizer } from './optimizer.ts';
 import type { CommonOptions, Params } from './param-group.ts';
-import { flag, nonNegative, option, type Rule } from './rule.ts';
+import { flag, nonNegative, option, type Rule, SUNK } from './rule.ts';
 
 /** Options of {@link SGD}; names and defaults are those of torch.optim.SGD. */
 export interface SGDOptions extends CommonOptions {
@@ -58,7 +58,7 @@ const sgd: Rule<SGDOptions, typeof loops & CheckLoops> = elementwise<SGDOptions,
         `got momentum ${momentum} and dampening ${dampening}; pass momentum, such as 0.9, and dampening 0`,
     );
   },
-  state: [{ key: 'momentum_buffer', when: ({ momentum }) => momentum !== 0, begun: N.begun, sinks: true }],
+  state: [{ key: 'momentum_buffer', when: ({ momentum }) => momentum !== 0, begun: N.begun, negligible: SUNK }],
   stepless: true,
   numbers: N,
   loops: {

@@ -17,18 +17,7 @@ import { type Pass, runPass } from '../engine/pass.ts';
 import { Room, Strip } from '../engine/strip.ts';
 import { AT, cutOf, type Work } from '../engine/work.ts';
 import type { ParamGroup } from './param-group.ts';
-import type { Rule, Slot } from './rule.ts';
-
-/**
- * Where gradients stay zero, a float64 moment of decay 0.5 is subnormal after 1,022 updates, one of
- * 0.9 after 6,700, and then stays so, where Intel's processors take 160 times as long (a step of
- * AdamW, SIMD, Node 20.20). So every {@link SINK_EVERY} updates what is below {@link SUNK} becomes
- * 0. Float32 moments need it not: in double their subnormal numbers are normal ones (1.0 to 1.1
- * times as long, every optimizer and engine).
- */
-const SINK_EVERY = 64;
-/** A decay of 0.1 does not reach the subnormal numbers from here until the next time. */
-const SUNK = 2 ** -800;
+import { FLUSH_STEPS, type Rule, type Slot } from './rule.ts';
 
 /** One optimizer's steps. */
 export class Stepper implements Course {
@@ -135,6 +124,7 @@ export class Stepper implements Course {
     if (work.g.BYTES_PER_ELEMENT !== 2) kernels.checkLive?.(work.g as StateArray);
     const { numbers, dtype } = work;
     numbers[AT.check] = group.nonFinite === 'propagate' ? 0 : 1;
+    numbers[AT.exact] = this.#rule.exact?.(group) ? 1 : 0;
     numbers[AT.step] = slot.step + 1;
     numbers[AT.stochastic] = 0;
     if (isSixteen(dtype) && group.rounding === 'stochastic') {
@@ -257,8 +247,22 @@ export class Stepper implements Course {
     this.#engine.keep?.(work.g);
     if (this.passes.length > 2) this.#engine.keep?.(work.p);
     slot.step++;
-    if (slot.step % SINK_EVERY !== 0 || work.dtype !== 'float64') return;
-    for (const { key, sinks } of this.#rule.state) if (sinks && work.state[key] !== null) sink(work.state[key]!);
+    if (slot.step % FLUSH_STEPS === 0) this.#flush(slot);
+  }
+
+  /**
+   * Puts 0 for what has decayed, before an update: what that one writes is not touched. In double,
+   * subnormal float32 numbers are normal ones (1.0 to 1.1 times as long, every optimizer).
+   */
+  #flush({ work }: Slot): void {
+    const wide = work.dtype === 'float64';
+    for (const { key, negligible } of this.#rule.state) {
+      const below = wide ? negligible?.float64 : negligible?.float32;
+      const array = work.state[key];
+      if (below === undefined || !array) continue;
+      if (wide) sink(array, below);
+      else this.#engine.flush?.(array as Float32Array, below);
+    }
   }
 
   /** Forgets the gradients, what the engine keeps of them, and what a refused step allocated. */
@@ -298,6 +302,6 @@ function alone(_pass: number, from: number): number {
   return from + 1;
 }
 
-function sink(moment: StateArray): void {
-  for (let k = 0; k < moment.length; k++) if (Math.abs(moment[k]!) < SUNK) moment[k] = 0;
+function sink(moment: StateArray, below: number): void {
+  for (let k = 0; k < moment.length; k++) if (Math.abs(moment[k]!) < below) moment[k] = 0;
 }

@@ -24,11 +24,10 @@ export const LANES_AT: number = ROWS_AT + 8 * (CHUNK + 4);
 export const TILES_AT: number = LANES_AT + 16 * (CHUNK + 4);
 /** Four rows of a span of doubles. */
 export const TILE_ROOM: number = 4 * 8 * SPAN;
-/**
- * Bytes of all these places, with tiles for p, g, m, v and the largest v: the arena comes after
- * them.
- */
-export const RESERVED: number = Math.ceil((TILES_AT + 5 * TILE_ROOM) / 65536) * 65536;
+/** After tiles for p, g, m, v and the largest v: column factors of a span in float32. */
+export const SINGLES_AT: number = TILES_AT + 5 * TILE_ROOM;
+/** Bytes of all these places: the arena comes after them. */
+export const RESERVED: number = Math.ceil((SINGLES_AT + 4 * SPAN) / 65536) * 65536;
 
 /**
  * Bytes from which on an array is not in the caches when its turn comes, and what a memory must

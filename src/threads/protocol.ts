@@ -123,6 +123,7 @@ export interface StartMessage {
     readonly memory: { readonly buffer: ArrayBuffer };
     readonly base: number;
     readonly strips: number;
+    readonly level: 'double' | 'float32';
   } | null;
 }
 

@@ -107,8 +107,8 @@ class Helper {
 }
 
 /** Kernels on the shared memory, with an arena for this worker's strips. */
-function sharedKernels({ memory, base, strips }: NonNullable<StartMessage['simd']>): Kernels {
-  compileSimd('parallelKernels', true, 'pass simd: false');
+function sharedKernels({ memory, base, strips, level }: NonNullable<StartMessage['simd']>): Kernels {
+  compileSimd('parallelKernels', true, 'pass simd: false', level);
   const arena = new Arena('parallelKernels', memory.buffer, base + RESERVED, strips, true);
   return {
     ...typescriptKernels,
@@ -117,7 +117,7 @@ function sharedKernels({ memory, base, strips }: NonNullable<StartMessage['simd'
     fits: (dtype, length) => arena.fits(dtype, length),
     owns: (array) => arena.owns(array),
     free: (array) => arena.free(array),
-    [ENGINE]: simdEngine(memory, arena, base, true),
+    [ENGINE]: simdEngine(memory, arena, base, true, undefined, level),
   };
 }
 

@@ -1,0 +1,106 @@
+/**
+ * Lion in float32: D = β₁M + (1 − β₁)G, M ← M + (1 − β₂)(G − M), or where β₂ is less than one
+ * half G + β₂(M − G), P ← P − (λP + lr · sign(D)). An element whose |D| is less than 2^-21 of
+ * β₁|M| or less than 2^-100, but for M = G = 0, is done in double, as `loops/sign-momentum.ts`
+ * does all of them: a wrong sign would cost two steps.
+ */
+
+import { MAGNITUDE, inRegister } from './lanes';
+
+const CLOSE: f32 = 4.76837158203125e-7;
+const SMALL: f32 = 7.888609052210118e-31;
+
+/** Address of the weights at which it stopped, as in `single-adam.ts`. */
+// @ts-ignore: decorator
+@inline
+function whole(
+  swap: bool, p: usize, g: usize, m: usize, end: usize,
+  beta1: f32, rest1: f32, rest2: f32, lr: f32, lambda: f32, place: usize,
+): usize {
+  const magnitude = inRegister(MAGNITUDE, place);
+  const close = inRegister(0x35000000, place);
+  const small = inRegister(0x0d800000, place);
+  const b1 = f32x4.splat(beta1);
+  const r1 = f32x4.splat(rest1);
+  const r2 = f32x4.splat(rest2);
+  const s = f32x4.splat(lr);
+  const l = f32x4.splat(lambda);
+  const zero = f32x4.splat(0);
+  do {
+    const a = v128.load(g);
+    const m0 = v128.load(m);
+    const x = f32x4.mul(b1, m0);
+    const d = f32x4.add(x, f32x4.mul(r1, a));
+    const size = v128.and(d, magnitude);
+    const limit = f32x4.pmax(small, f32x4.mul(v128.and(x, magnitude), close));
+    const some = i32x4.ne(v128.and(v128.or(a, m0), magnitude), zero);
+    const bad = v128.and(f32x4.lt(size, limit), some);
+    if (i32x4.bitmask(bad) != 0) break;
+    const up = v128.and(s, f32x4.gt(d, zero));
+    const down = v128.and(s, f32x4.lt(d, zero));
+    const u = f32x4.sub(up, down);
+    v128.store(
+      m,
+      swap ? f32x4.add(a, f32x4.mul(r2, f32x4.sub(m0, a))) : f32x4.add(m0, f32x4.mul(r2, f32x4.sub(a, m0))),
+    );
+    const p0 = v128.load(p);
+    v128.store(p, f32x4.sub(p0, f32x4.add(f32x4.mul(l, p0), u)));
+    p += 16;
+    g += 16;
+    m += 16;
+  } while (p != end);
+  return p;
+}
+
+/** One element, in float32 or in double, as it has to be. */
+function one(
+  p: usize, g: usize, m: usize, beta1: f64, rest1: f64, beta2: f64, rest2: f64, lr: f64, keep: f64,
+): void {
+  const a = load<f32>(g);
+  const m0 = load<f32>(m);
+  const w = load<f32>(p);
+  const x = <f32>beta1 * m0;
+  const d = x + <f32>rest1 * a;
+  const limit = max<f32>(SMALL, abs<f32>(x) * CLOSE);
+  if (abs<f32>(d) < limit && (a != 0 || m0 != 0)) {
+    const direction = beta1 * <f64>m0 + rest1 * <f64>a;
+    const step = direction > 0 ? lr : direction < 0 ? -lr : 0;
+    store<f32>(m, <f32>(beta2 * <f64>m0 + rest2 * <f64>a));
+    store<f32>(p, <f32>(keep * <f64>w - step));
+    return;
+  }
+  const u: f32 = d > 0 ? <f32>lr : d < 0 ? -<f32>lr : 0;
+  store<f32>(m, beta2 < 0.5 ? a + <f32>beta2 * (m0 - a) : m0 + <f32>rest2 * (a - m0));
+  store<f32>(p, w - (<f32>(1 - keep) * w + u));
+}
+
+/** The numbers are those of `loops/sign-momentum.ts`. */
+// @ts-ignore: decorator
+@inline
+export function lionSingle(
+  p: usize, g: usize, m: usize, length: i32,
+  beta1: f64, rest1: f64, beta2: f64, rest2: f64, lr: f64, keep: f64, place: usize,
+): void {
+  const swap = beta2 < 0.5;
+  const b1 = <f32>beta1;
+  const r1 = <f32>rest1;
+  const r2 = <f32>(swap ? beta2 : rest2);
+  const l = <f32>(1 - keep);
+  const end = p + ((length & -4) << 2);
+  const last = p + (length << 2);
+  while (p != last) {
+    const from = p;
+    if (p < end) {
+      p = swap
+        ? whole(true, p, g, m, end, b1, r1, r2, <f32>lr, l, place)
+        : whole(false, p, g, m, end, b1, r1, r2, <f32>lr, l, place);
+      g += p - from;
+      m += p - from;
+    }
+    for (const to = min(p + 16, last); p < to; p += 4) {
+      one(p, g, m, beta1, rest1, beta2, rest2, lr, keep);
+      g += 4;
+      m += 4;
+    }
+  }
+}

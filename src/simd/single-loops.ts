@@ -1,0 +1,242 @@
+/**
+ * The loops of the float32 level by way of WebAssembly; the arithmetic is in `assembly/float32/`,
+ * and a plain form of it in `test/_single-loops.ts`. A block, or an element, is done in double
+ * where float32 cannot tell: each loop says where.
+ */
+import type * as momentum from '../loops/momentum.ts';
+import type * as sign from '../loops/sign-momentum.ts';
+import type { CheckLoop } from '../optimizers/elementwise.ts';
+import type { Arena } from './arena.ts';
+import { type Copies, NONE } from './copies.ts';
+import { PLACE_AT } from './places.ts';
+import { FLAT, singleMatrix } from './single-matrix.ts';
+import type { SingleWasm } from './single-wasm.ts';
+import { Tiles } from './tiles.ts';
+import type { SimdLoops } from './wasm-loops.ts';
+
+/** The loops of the level, by their names. */
+export type SingleLoops = SimdLoops &
+  typeof momentum &
+  typeof sign & {
+    readonly check: CheckLoop;
+    /** Numbers below `limit` in magnitude become 0. */
+    readonly flush: (x: Float32Array, limit: number) => void;
+  };
+
+type Floats = Float32Array;
+
+/**
+ * The loops on one memory, with its fixed places from `base`. `double`: those that redo in double
+ * what has to be.
+ */
+export function singleLoops(
+  arena: Arena,
+  copies: Copies,
+  wasm: SingleWasm,
+  double: SimdLoops,
+  base: number,
+): SingleLoops {
+  const PLACE = base + PLACE_AT;
+  const tiles = new Tiles(arena, copies, base);
+
+  /** Double where the sum is not finite. */
+  function measureVector(
+    g: Floats,
+    gAt: number,
+    v: Floats,
+    vAt: number,
+    length: number,
+    beta: number,
+    rest: number,
+    eps: number,
+  ): number {
+    const g0 = tiles.address(g);
+    const gKept = tiles.kept(g0, g);
+    const v0 = tiles.address(v);
+    const most = g0 >= 0 && v0 >= 0 ? length : FLAT;
+    let sum = 0;
+    for (let k = 0; k < length; k += most) {
+      const n = Math.min(most, length - k);
+      const gTile = tiles.enter(0, g0, gKept, true, g, gAt + k, n);
+      const vTile = tiles.enter(3, v0, NONE, false, v, vAt + k, n);
+      sum = wasm.measureVector(gTile, vTile, n, beta, rest, eps, sum, PLACE);
+    }
+    return Number.isFinite(sum) ? sum : double.measureVector(g, gAt, v, vAt, length, beta, rest, eps);
+  }
+
+  /**
+   * Runs `loop` over weights, gradient and up to three state arrays from `at`, by their addresses
+   * (0 for none) and a count.
+   */
+  function flat(
+    loop: (p: number, g: number, m: number, v: number, largest: number, n: number) => void,
+    p: Floats,
+    pAt: number,
+    g: Floats,
+    gAt: number,
+    m: Floats | null,
+    v: Floats | null,
+    largest: Floats | null,
+    at: number,
+    length: number,
+  ): void {
+    const p0 = tiles.address(p);
+    const pKept = tiles.written(p0, p);
+    const g0 = tiles.address(g);
+    const gKept = tiles.kept(g0, g);
+    const m0 = m === null ? 0 : tiles.address(m);
+    const v0 = v === null ? 0 : tiles.address(v);
+    const l0 = largest === null ? 0 : tiles.address(largest);
+    const most = p0 >= 0 && g0 >= 0 && m0 >= 0 && v0 >= 0 && l0 >= 0 ? length : FLAT;
+    for (let k = 0; k < length; k += most) {
+      const n = Math.min(most, length - k);
+      const gTile = tiles.enter(0, g0, gKept, false, g, gAt + k, n);
+      const pTile = tiles.enter(1, p0, pKept, false, p, pAt + k, n);
+      const mTile = m === null ? 0 : tiles.enter(2, m0, NONE, false, m, at + k, n);
+      const vTile = v === null ? 0 : tiles.enter(3, v0, NONE, false, v, at + k, n);
+      const lTile = largest === null ? 0 : tiles.enter(4, l0, NONE, false, largest, at + k, n);
+      loop(pTile, gTile, mTile, vTile, lTile, n);
+      tiles.leave(pTile, p0, p, pAt + k, n);
+      if (m !== null) tiles.leave(mTile, m0, m, at + k, n);
+      if (v !== null) tiles.leave(vTile, v0, v, at + k, n);
+      if (largest !== null) tiles.leave(lTile, l0, largest, at + k, n);
+    }
+  }
+
+  return {
+    check: double.check,
+    ...singleMatrix(arena, copies, wasm, double, base),
+    measureVector,
+
+    applyVector(p, pAt, g, gAt, v, vAt, length, beta, rest, eps, scale, keep) {
+      flat(
+        (P, G, _m, V, _l, n) => wasm.applyVector(P, G, 0, V, n, beta, rest, eps, scale, keep, 0, PLACE),
+        p,
+        pAt,
+        g,
+        gAt,
+        null,
+        v,
+        null,
+        vAt,
+        length,
+      );
+    },
+
+    applyVectorMomentum(p, pAt, g, gAt, m, _at, v, vAt, length, beta, rest, eps, scale, keep, beta1) {
+      flat(
+        (P, G, M, V, _l, n) => wasm.applyVector(P, G, M, V, n, beta, rest, eps, scale, keep, beta1, PLACE),
+        p,
+        pAt,
+        g,
+        gAt,
+        m,
+        v,
+        null,
+        vAt,
+        length,
+      );
+    },
+
+    adam(p, pAt, g, gAt, m, v, at, length, sign, rest1, beta2, rest2, scale, eps, before, after) {
+      flat(
+        (P, G, M, V, _l, n) => wasm.adam(P, G, M, V, 0, n, sign, rest1, beta2, rest2, scale, eps, before, after, PLACE),
+        p,
+        pAt,
+        g,
+        gAt,
+        m,
+        v,
+        null,
+        at,
+        length,
+      );
+    },
+
+    amsgrad(p, pAt, g, gAt, m, v, largest, at, length, sign, rest1, beta2, rest2, scale, eps, before, after) {
+      flat(
+        (P, G, M, V, L, n) => wasm.adam(P, G, M, V, L, n, sign, rest1, beta2, rest2, scale, eps, before, after, PLACE),
+        p,
+        pAt,
+        g,
+        gAt,
+        m,
+        v,
+        largest,
+        at,
+        length,
+      );
+    },
+
+    sgd(p, pAt, g, gAt, length, sign, decay, lr) {
+      flat(
+        (P, G, _m, _v, _l, n) => wasm.sgd(P, G, 0, n, sign, decay, lr, 0, 0, 0, 0),
+        p,
+        pAt,
+        g,
+        gAt,
+        null,
+        null,
+        null,
+        0,
+        length,
+      );
+    },
+
+    sgdMomentum(p, pAt, g, gAt, m, at, length, sign, decay, lr, momentum, rest) {
+      flat(
+        (P, G, M, _v, _l, n) => wasm.sgd(P, G, M, n, sign, decay, lr, momentum, rest, 0, 0),
+        p,
+        pAt,
+        g,
+        gAt,
+        m,
+        null,
+        null,
+        at,
+        length,
+      );
+    },
+
+    sgdNesterov(p, pAt, g, gAt, m, at, length, sign, decay, lr, momentum, rest, ahead) {
+      flat(
+        (P, G, M, _v, _l, n) => wasm.sgd(P, G, M, n, sign, decay, lr, momentum, rest, ahead, 1),
+        p,
+        pAt,
+        g,
+        gAt,
+        m,
+        null,
+        null,
+        at,
+        length,
+      );
+    },
+
+    lion(p, pAt, g, gAt, m, at, length, beta1, rest1, beta2, rest2, lr, keep) {
+      flat(
+        (P, G, M, _v, _l, n) => wasm.lion(P, G, M, n, beta1, rest1, beta2, rest2, lr, keep, PLACE),
+        p,
+        pAt,
+        g,
+        gAt,
+        m,
+        null,
+        null,
+        at,
+        length,
+      );
+    },
+
+    flush(x, limit) {
+      const x0 = tiles.address(x);
+      const most = x0 >= 0 ? x.length : FLAT;
+      for (let k = 0; k < x.length; k += most) {
+        const n = Math.min(most, x.length - k);
+        const tile = tiles.enter(0, x0, NONE, false, x, k, n);
+        wasm.flush(tile, n, limit);
+        tiles.leave(tile, x0, x, k, n);
+      }
+    },
+  };
+}
