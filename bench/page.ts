@@ -156,7 +156,7 @@ library keeps them (\`MALLOC_MMAP_MAX_=0\`, a high \`MALLOC_TRIM_THRESHOLD_\`).`
     'Very small numbers',
     'AdamW where a part of a model is without gradient for long: the first moment sinks until it is subnormal, which processors work on slowly. And gradients of 1e-20, ' +
       'whose squares are subnormal in float32. ' +
-      'Nanoseconds per element.',
+      'Nanoseconds per element, means of medians over 50 steps.',
     all['dead-moments'],
     () => deadTable(all['dead-moments']!),
   );
