@@ -28,7 +28,10 @@ export interface Running {
   measure(milliseconds: number): Promise<number>;
   /** The first matrix's weights after this many further steps. */
   advance(steps: number): Promise<Float32Array>;
-  /** Nanoseconds per step, the mean of so many with this number in all gradients. */
+  /**
+   * Nanoseconds per step of so many with this number in all gradients: the mean of the medians of
+   * {@link WINDOW} steps each.
+   */
   stretch(steps: number, gradient: number): Promise<number>;
   close(): void | Promise<void>;
 }
@@ -43,6 +46,9 @@ export interface Contestant {
   readonly mostParameters?: number;
   start(shapes: readonly Shape[]): Promise<Running>;
 }
+
+/** What else the machine does is left out by a median of so many steps. */
+export const WINDOW = 50;
 
 export const LR = 1e-3;
 export const DECAY = 1e-2;
@@ -102,9 +108,18 @@ export function timed(name: string, { step, weights, fill, close }: Stepper): Ru
     async stretch(steps, gradient) {
       if (fill === undefined) throw new Error(`${name} cannot be given other gradients`);
       fill(gradient);
-      const begun = performance.now();
-      for (let i = 0; i < steps; i++) await step();
-      return ((performance.now() - begun) * 1e6) / steps;
+      const medians: number[] = [];
+      const times: number[] = [];
+      for (let i = 0; i < steps; i++) {
+        const begun = performance.now();
+        const done = step();
+        if (done !== undefined) await done;
+        times.push((performance.now() - begun) * 1e6);
+        if (times.length < WINDOW && i + 1 < steps) continue;
+        medians.push(times.toSorted((a, b) => a - b)[times.length >> 1]!);
+        times.length = 0;
+      }
+      return medians.reduce((sum, median) => sum + median, 0) / medians.length;
     },
     close,
   };

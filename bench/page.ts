@@ -120,7 +120,7 @@ ${result(all)}
 
 - Measured on ${first.date}: ${first.machine}
 - ${first.versions}
-- Each contestant has a process of its own and took ${turns} turns within one run (three over a whole model); tables give medians. Such machines are noisy: only
+- Each contestant has a process of its own and took ${turns} turns within one run (three over a whole model and number formats); tables give medians. Such machines are noisy: only
   ratios within one run say something. Every turn is in \`bench/results/\`.
 - \`npm run bench\` measures all of it again and writes this page, \`npm run bench -- --quick\` takes under a minute and writes nothing.
 
@@ -156,7 +156,7 @@ library keeps them (\`MALLOC_MMAP_MAX_=0\`, a high \`MALLOC_TRIM_THRESHOLD_\`).`
     'Very small numbers',
     'AdamW where a part of a model is without gradient for long: the first moment sinks until it is subnormal, which processors work on slowly. And gradients of 1e-20, ' +
       'whose squares are subnormal in float32. ' +
-      'Nanoseconds per element.',
+      'Nanoseconds per element, means of medians over 50 steps.',
     all['dead-moments'],
     () => deadTable(all['dead-moments']!),
   );
@@ -199,9 +199,9 @@ ${memory.model}, one process each: the bytes of the optimizer's state after two 
 ${memoryTable(memory)}
 
 `
-}### Computed
+}### State
 
-What an optimizer keeps between steps, in float32, counted over every matrix and vector of the models (tied embeddings): Adafactor rows + columns of
+Computed, not measured: what an optimizer keeps between steps, in float32, counted over every matrix and vector of the models (tied embeddings): Adafactor rows + columns of
 each matrix and the vectors whole, AdamW two numbers a weight. \`test/memory.test.ts\` holds the library to it.
 
 ${stateTable()}`);
@@ -249,10 +249,12 @@ export function picture(all: AllResults): string {
   return bars(groups, short);
 }
 
-/** Writes both from the files that are there. */
-export function writePage(): void {
+/** Writes both from the files that are there; false, and nothing, before a first whole run. */
+export function writePage(): boolean {
   const all = readResults();
+  if (all.adafactor === undefined || all.adamw === undefined) return false;
   const [, below] = readFileSync(PAGE, 'utf8').split(CHECKPOINTS);
   writeFileSync(PAGE, page(all, below?.split('\n## ')[0] ?? null));
-  if (all.adafactor !== undefined || all.adamw !== undefined) writeFileSync(PICTURE, picture(all));
+  writeFileSync(PICTURE, picture(all));
+  return true;
 }

@@ -14,8 +14,7 @@ MAKERS = {
     "torch Adafactor": lambda ps: torch.optim.Adafactor(ps),
     "torch AdamW foreach": lambda ps: torch.optim.AdamW(ps, lr=LR, weight_decay=DECAY, foreach=True),
     "torch AdamW fused": lambda ps: torch.optim.AdamW(ps, lr=LR, weight_decay=DECAY, fused=True),
-    # The learning rate as a tensor, as the documentation of torch.compile advises.
-    "torch AdamW compiled": lambda ps: torch.optim.AdamW(ps, lr=torch.tensor(LR), weight_decay=DECAY, foreach=True),
+    "torch AdamW compiled": lambda ps: torch.optim.AdamW(ps, lr=LR, weight_decay=DECAY, foreach=True),
 }
 
 
@@ -95,10 +94,14 @@ for line in sys.stdin:
     elif command["do"] == "stretch":
         for p in parameters:
             p.grad.fill_(command["gradient"])
-        begun = time.perf_counter_ns()
+        times = []
         for _ in range(command["steps"]):
+            begun = time.perf_counter_ns()
             step()
-        answer = {"nanoseconds": (time.perf_counter_ns() - begun) / command["steps"]}
+            times.append(time.perf_counter_ns() - begun)
+        window = command["window"]
+        medians = [statistics.median(times[i : i + window]) for i in range(0, len(times), window)]
+        answer = {"nanoseconds": statistics.mean(medians)}
     else:
         samples, until = [], time.perf_counter() + command["milliseconds"] / 1000
         while len(samples) < 3 or time.perf_counter() < until:

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { type Contestant, DECAY, type Running } from './contestants.ts';
+import { type Contestant, DECAY, type Running, WINDOW } from './contestants.ts';
 
 /**
  * The Python to ask: TENSORLESS_PYTHON, the project's own virtual environment, or the system's;
@@ -83,7 +83,7 @@ export class Torch {
         return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
       },
       stretch: async (steps, gradient) =>
-        (await this.ask<{ nanoseconds: number }>({ do: 'stretch', steps, gradient })).nanoseconds,
+        (await this.ask<{ nanoseconds: number }>({ do: 'stretch', steps, gradient, window: WINDOW })).nanoseconds,
       close() {},
     };
   }

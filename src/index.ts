@@ -20,7 +20,13 @@ export type { Float16ArrayLike } from './core/typed-array.ts';
 export { type Kernels, typescriptKernels } from './engine/kernels.ts';
 export type { Memory } from './engine/memory.ts';
 export { type AccumulatorOptions, GradientAccumulator, type GradientSum } from './gradients/accumulator.ts';
-export { type ClipNormOptions, type ClipOptions, clipGradNorm, clipGradValue } from './gradients/clip.ts';
+export {
+  type ClipNormOptions,
+  type ClipOptions,
+  clipGradNorm,
+  clipGradNormAsync,
+  clipGradValue,
+} from './gradients/clip.ts';
 export * from './optimizers/list.ts';
 export { Optimizer } from './optimizers/optimizer.ts';
 export type { AnyOption, CommonOptions, ParamGroup, ParamGroupInput, Params } from './optimizers/param-group.ts';

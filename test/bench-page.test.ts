@@ -74,7 +74,7 @@ describe('the page', () => {
   it('tells what was measured apart from what was computed, and where a part is of another day', () => {
     expect(text).toContain('### Measured');
     expect(text).toContain('| torch AdamW fused | 484.0 MB | — |');
-    expect(text.indexOf('### Computed')).toBeGreaterThan(text.indexOf('### Measured'));
+    expect(text.indexOf('### State')).toBeGreaterThan(text.indexOf('### Measured'));
     expect(text).toMatch(/## Very small numbers\n[^#]*Measured on 2026-01-03/);
     expect(text).toContain('| loadTrainingState | 2.00 | Python: safetensors.numpy.load_file | 1.00 | 2.00 |');
     expect(text.trimEnd().endsWith('- AdamW, tensorless: 5.9e-8')).toBe(true);

@@ -2,10 +2,19 @@
  * Clipping and accumulation on every engine: the bits of plain loops, which stand here once more.
  */
 import { createHash } from 'node:crypto';
-import { clipGradNorm, clipGradValue, type DType, GradientAccumulator, type Kernels, Parameter } from 'tensorless';
+import {
+  clipGradNorm,
+  clipGradNormAsync,
+  clipGradValue,
+  type DType,
+  GradientAccumulator,
+  type Kernels,
+  Parameter,
+} from 'tensorless';
 import { simdKernels } from 'tensorless/simd';
 import { describe, expect, it } from 'vitest';
 import { arrayOf, dtypes, engines, numbersOf, randomNumbers } from './_optimizers.ts';
+import { parallelKernels } from './_parallel.ts';
 
 const kernelsOf: readonly (readonly [string, Kernels])[] = [
   ...engines.map(({ engine, kernels }) => [engine, kernels] as const),
@@ -239,5 +248,72 @@ describe('memory', () => {
     }
     const later = { kernels: Promise.resolve() as never };
     expect(() => clipGradNorm([parameter], 1, later)).toThrow('await it');
+  });
+});
+
+describe('several threads', () => {
+  const long = [9, 140_001, 70_000];
+  const sharedArray = (dtype: DType, length: number): Gradient => {
+    const each = { float32: 4, float64: 8, bfloat16: 2, float16: 2 }[dtype];
+    const buffer = new SharedArrayBuffer(each * length);
+    if (dtype === 'float64') return new Float64Array(buffer) as object as Gradient;
+    return (dtype === 'float32' ? new Float32Array(buffer) : new Uint16Array(buffer)) as Gradient;
+  };
+  /** Gradients that all threads reach, but for the last one. */
+  const make = (dtype: DType): Parameter[] =>
+    long.map((length, i) => {
+      const array = (): Gradient =>
+        i === 2 ? (arrayOf(dtype, new Float64Array(length)) as Gradient) : sharedArray(dtype, length);
+      const parameter = new Parameter(array(), [length], { dtype });
+      parameter.grad = array();
+      (parameter.grad as Gradient).set(arrayOf(dtype, numbers(length, i)));
+      return parameter;
+    });
+
+  it.each(dtypes)('clip and accumulate to the same bits (%s)', async (dtype) => {
+    const kernels = await parallelKernels({ threads: 3 });
+    try {
+      const run = async (parameters: Parameter[], own?: Kernels): Promise<unknown[]> => {
+        const options = own === undefined ? {} : { kernels: own };
+        const accumulator = new GradientAccumulator(parameters, options);
+        await accumulator.addAsync();
+        await accumulator.addAsync({ weight: 0.3 });
+        const sums = accumulator.gradients.map((sum) => bits(sum!));
+        await accumulator.applyAsync();
+        const means = gradientBits(parameters);
+        const norms: number[] = [];
+        for (const normType of [2, 1, Number.POSITIVE_INFINITY])
+          norms.push(await clipGradNormAsync(parameters, 1, { normType, ...options }));
+        accumulator.dispose();
+        return [sums, means, norms, gradientBits(parameters)];
+      };
+      expect(await run(make(dtype), kernels)).toEqual(await run(make(dtype)));
+      // A worker that did not know these passes would have ended.
+      expect(kernels.size).toBe(3);
+    } finally {
+      await kernels.close();
+    }
+  });
+
+  it('a gradient that is not finite is refused, an accumulator at work refuses its other methods', async () => {
+    const kernels = await parallelKernels({ threads: 2 });
+    try {
+      const parameters = make('float32');
+      const accumulator = new GradientAccumulator(parameters, { kernels });
+      const under = accumulator.addAsync();
+      for (const method of ['add', 'apply', 'reset', 'dispose', 'stateDict'] as const)
+        expect(() => accumulator[method]()).toThrow(
+          `GradientAccumulator.${method}: an addAsync or applyAsync is under`,
+        );
+      await expect(accumulator.addAsync()).rejects.toThrow('await it first');
+      await under;
+      expect(accumulator.step).toBe(1);
+      parameters[1]!.grad![140_000] = Number.NaN;
+      const before = gradientBits(parameters);
+      await expect(clipGradNormAsync(parameters, 1, { kernels })).rejects.toThrow('the gradient of parameter 1');
+      expect(gradientBits(parameters)).toEqual(before);
+    } finally {
+      await kernels.close();
+    }
   });
 });

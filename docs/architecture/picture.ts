@@ -35,7 +35,7 @@ export const FOLDERS: Readonly<Record<string, Folder>> = {
   checkpoints: { column: 7, row: 1.5, text: 'runs, folders of them', uses: ['disk', 'schedules', 'gradients'] },
   'command-line': { column: 8, row: 2.5, text: 'files, schedules', uses: ['checkpoints'] },
   simd: { column: 5, row: 3, text: 'WebAssembly', uses: ['optimizers'] },
-  threads: { column: 6, row: 3, text: 'workers', uses: ['simd'] },
+  threads: { column: 6, row: 3, text: 'workers', uses: ['simd', 'gradients'] },
   frameworks: { column: 6, row: 0, text: 'TensorFlow.js, jax-js', uses: ['schedules'] },
   webgpu: { column: 6, row: 4, text: 'steps on a GPU', uses: ['optimizers'] },
   doors: {

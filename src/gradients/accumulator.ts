@@ -13,7 +13,7 @@ import { isShared } from '../core/typed-array.ts';
 import { checkedKernels, type Kernels, typescriptKernels } from '../engine/kernels.ts';
 import { allocateOwn, freeOwn } from '../engine/memory.ts';
 import type { Work } from '../engine/work.ts';
-import { formatOf, GradientPasses } from './gradient-passes.ts';
+import { formatOf, GradientPasses, one, type Runs } from './gradient-passes.ts';
 
 /** A running sum: float64 beside float64 parameters, else float32. */
 export type GradientSum = Float32Array | Float64Array;
@@ -61,6 +61,8 @@ export class GradientAccumulator {
   readonly #passes: GradientPasses;
   #step = 0;
   #weight = 0;
+  /** An asynchronous method is under way. */
+  #busy = false;
 
   /**
    * @param params - The parameters, in the order that `gradients` and the state dict have.
@@ -111,32 +113,69 @@ export class GradientAccumulator {
    * nothing was added.
    */
   add(options: { weight?: number } = {}): void {
-    const where = 'GradientAccumulator.add';
+    const { runs, done } = this.#adding('add', options);
+    try {
+      this.#passes.run(runs);
+      done();
+    } finally {
+      this.#passes.end();
+    }
+  }
+
+  /**
+   * {@link GradientAccumulator.add} on all threads of the kernels (`parallelKernels`); with other
+   * kernels it is done before this returns. The bits are the same. Until it has settled, gradients
+   * must be left alone, and the other methods refuse.
+   *
+   * @throws TornStepError when a worker ended while it added: sums that it names may be half added
+   * to, and the batch is not counted; `reset`. Otherwise as `add`.
+   */
+  async addAsync(options: { weight?: number } = {}): Promise<void> {
+    const { runs, done } = this.#adding('addAsync', options);
+    this.#busy = true;
+    try {
+      await this.#passes.runAsync(runs);
+      done();
+    } finally {
+      this.#passes.end();
+      this.#busy = false;
+    }
+  }
+
+  /** What is to be run, after all checks and allocations, and what is to be noted afterwards. */
+  #adding(method: string, options: { weight?: number }): { runs: Runs<void>; done: () => void } {
+    const where = this.#begin(method);
     const given = checkedOptions(where, options, ['weight']);
     const weight = number(`${where}: weight`, given.weight === undefined ? 1 : given.weight, { min: 0 });
     const gradients = this.#parameters.map((parameter, i) => checkedGradient(where, parameter, i));
     const passes = this.#passes;
-    const [first, further]: Work[][] = [[], []];
+    const [first, further]: [Work[], Work[]] = [[], []];
     try {
-      // Made before the first sum changes: memory may run out.
       for (const [i, gradient] of gradients.entries()) {
         if (gradient === null) continue;
-        const dtype = formatOf(gradient, this.#parameters[i]!.dtype);
-        const sum = (this.#kept[i] ??= this.#newSum(this.#parameters[i]!));
-        const known = this.#works[i];
-        const work = passes.take(sum, gradient, dtype, known?.dtype === dtype ? known : undefined);
+        const parameter = this.#parameters[i]!;
+        const dtype = formatOf(gradient, parameter.dtype);
+        const sum = (this.#kept[i] ??= this.#newSum(parameter));
+        const known = this.#works[i]?.dtype === dtype ? this.#works[i] : undefined;
+        const work = passes.take(label(parameter, i), sum, gradient, dtype, known);
         this.#works[i] = work;
-        (this.#sums[i] === null ? first : further)!.push(work);
+        (this.#sums[i] === null ? first : further).push(work);
       }
-      if (weight === 1) passes.run('assign', 0, 0, first);
-      else for (const { p } of first!) p.fill(0);
-      passes.run('add', weight, 0, weight === 1 ? further : passes.works);
-    } finally {
+    } catch (error) {
       passes.end();
+      throw error;
     }
-    for (const [i, gradient] of gradients.entries()) if (gradient !== null) this.#sums[i] = this.#kept[i]!;
-    this.#step++;
-    this.#weight += weight;
+    function* runs(): Runs<void> {
+      if (weight === 1) yield { pass: 'assign', works: first };
+      else for (const { p } of first) p.fill(0);
+      yield weight === 1 ? { pass: 'add', by: 1, works: further } : { pass: 'add', by: weight };
+    }
+    const done = (): void => {
+      for (const [i, gradient] of gradients.entries()) if (gradient !== null) this.#sums[i] = this.#kept[i]!;
+      this.#step++;
+      this.#weight += weight;
+    };
+    return { runs: runs(), done };
   }
 
   /**
@@ -151,7 +190,38 @@ export class GradientAccumulator {
    * or reduction is not one of the two.
    */
   apply(options: { reduction?: 'mean' | 'sum' } = {}): void {
-    const where = 'GradientAccumulator.apply';
+    const { passes, runs, done } = this.#applying('apply', options);
+    try {
+      passes.run(runs);
+      done();
+    } finally {
+      passes.dispose();
+    }
+  }
+
+  /**
+   * {@link GradientAccumulator.apply} on all threads of the kernels, as `addAsync` is `add`.
+   *
+   * @throws TornStepError when a worker ended while it wrote gradients: call it again. Otherwise as
+   * `apply`.
+   */
+  async applyAsync(options: { reduction?: 'mean' | 'sum' } = {}): Promise<void> {
+    const { passes, runs, done } = this.#applying('applyAsync', options);
+    this.#busy = true;
+    try {
+      await passes.runAsync(runs);
+      done();
+    } finally {
+      passes.dispose();
+      this.#busy = false;
+    }
+  }
+
+  #applying(
+    method: string,
+    options: { reduction?: 'mean' | 'sum' },
+  ): { passes: GradientPasses; runs: Runs<void>; done: () => void } {
+    const where = this.#begin(method);
     const given = checkedOptions(where, options, ['reduction']);
     const reduction = oneOf(`${where}: reduction`, given.reduction ?? 'mean', ['mean', 'sum']);
     if (this.#step === 0) {
@@ -164,26 +234,38 @@ export class GradientAccumulator {
       const there = checkedGradient(where, parameter, i);
       return this.#sums[i] === null ? null : (there ?? newSum(parameter));
     });
-    const passes = this.#passes;
+    const passes = new GradientPasses(this.#kernels);
     try {
-      for (const [i, { dtype }] of this.#parameters.entries()) {
+      for (const [i, parameter] of this.#parameters.entries()) {
         const target = targets[i]!;
-        if (target !== null) passes.take(target, this.#sums[i]!, formatOf(target, dtype));
+        if (target === null) continue;
+        passes.take(label(parameter, i), target, this.#sums[i]!, formatOf(target, parameter.dtype));
       }
-      // By 1 for a sum: it is the number itself.
-      passes.run('divide', reduction === 'mean' ? this.#weight : 1);
-    } finally {
-      passes.end();
+    } catch (error) {
+      passes.dispose();
+      throw error;
     }
-    for (const [i, parameter] of this.#parameters.entries()) {
-      const target = targets[i]!;
-      if (target === null) parameter.grad = null;
-      else if (parameter.grad === null) parameter.grad = target as Float32Array;
-    }
+    const done = (): void => {
+      for (const [i, parameter] of this.#parameters.entries()) {
+        const target = targets[i]!;
+        if (target === null) parameter.grad = null;
+        else if (parameter.grad === null) parameter.grad = target as Float32Array;
+      }
+    };
+    // By 1 for a sum: it is the number itself.
+    return { passes, runs: one({ pass: 'divide', by: reduction === 'mean' ? this.#weight : 1 }), done };
+  }
+
+  /** Refuses while an asynchronous method is under way. */
+  #begin(method: string): string {
+    const where = `GradientAccumulator.${method}`;
+    if (this.#busy) throw new Error(`${where}: an addAsync or applyAsync is under way; await it first`);
+    return where;
   }
 
   /** Starts anew: no batches, no sums. */
   reset(): void {
+    this.#begin('reset');
     this.#step = 0;
     this.#weight = 0;
     this.#sums.fill(null);
@@ -193,7 +275,9 @@ export class GradientAccumulator {
    * Starts anew and gives the sums' memory back to the kernels; the next `add` allocates it again.
    */
   dispose(): void {
+    this.#begin('dispose');
     this.reset();
+    this.#passes.dispose();
     for (const [i, sum] of this.#kept.entries()) {
       this.#kept[i] = null;
       this.#works[i] = undefined;
@@ -224,6 +308,7 @@ export class GradientAccumulator {
   }
 
   #dict(toTensor: typeof tensorOf): StateValue {
+    this.#begin('stateDict');
     const names = this.#parameters.map(({ name }) => name);
     return {
       step: this.#step,
@@ -249,7 +334,7 @@ export class GradientAccumulator {
    * @internal
    */
   prepareLoad(stateDict: StateValue): () => void {
-    const where = 'GradientAccumulator.loadStateDict';
+    const where = this.#begin('loadStateDict');
     const dict = record(`${where}: the state dict`, stateDict);
     checkKeys(where, dict, ['step', 'gradients'], ['weight', 'param_names']);
     const step = integer(`${where}: step`, scalar(`${where}: step`, own(dict, 'step')));

@@ -11,7 +11,7 @@ import { pow } from '../core/math.ts';
 import { label, type Parameter, parametersOf } from '../core/parameter.ts';
 import { checkedKernels, type Kernels } from '../engine/kernels.ts';
 import { total, type Work } from '../engine/work.ts';
-import { formatOf, type GradientPass, GradientPasses } from './gradient-passes.ts';
+import { formatOf, GradientPasses, one, type Runs } from './gradient-passes.ts';
 
 /** Options of {@link clipGradValue}. */
 export interface ClipOptions {
@@ -28,17 +28,15 @@ export interface ClipNormOptions extends ClipOptions {
   normType?: number;
 }
 
-/** Every gradient once, as a work of these passes, with its parameter's name. */
-function take(where: string, params: Iterable<Parameter>, passes: GradientPasses): Map<Work, string> {
-  const names = new Map<Work, string>();
+/** Takes every gradient in once. */
+function take(where: string, params: Iterable<Parameter>, passes: GradientPasses): void {
   const seen = new Set<Parameter>();
   for (const [i, parameter] of parametersOf(where, params).entries()) {
     const gradient = checkedGradient(where, parameter, i);
     if (gradient === null || seen.has(parameter)) continue;
     seen.add(parameter);
-    names.set(passes.take(gradient, gradient, formatOf(gradient, parameter.dtype)), label(parameter, i));
+    passes.take(label(parameter, i), gradient, gradient, formatOf(gradient, parameter.dtype));
   }
-  return names;
 }
 
 /**
@@ -58,28 +56,69 @@ function take(where: string, params: Iterable<Parameter>, passes: GradientPasses
  * parameter.
  */
 export function clipGradNorm(params: Iterable<Parameter>, maxNorm: number, options: ClipNormOptions = {}): number {
-  const where = 'clipGradNorm';
+  const { passes, runs } = clipping('clipGradNorm', params, maxNorm, options);
+  try {
+    return passes.run(runs);
+  } finally {
+    passes.dispose();
+  }
+}
+
+/**
+ * {@link clipGradNorm} on all threads of the kernels (`parallelKernels`); with other kernels it is
+ * done before this returns. The bits are the same. Gradients that other threads cannot reach are
+ * done by the calling one. Until it has settled, the gradients must be left alone.
+ *
+ * @throws TornStepError when a worker ended while it scaled: it names what may be half scaled.
+ * Otherwise as {@link clipGradNorm}.
+ */
+export async function clipGradNormAsync(
+  params: Iterable<Parameter>,
+  maxNorm: number,
+  options: ClipNormOptions = {},
+): Promise<number> {
+  const { passes, runs } = clipping('clipGradNormAsync', params, maxNorm, options);
+  try {
+    return await passes.runAsync(runs);
+  } finally {
+    passes.dispose();
+  }
+}
+
+/** What is to be run, after all checks. */
+function clipping(
+  where: string,
+  params: Iterable<Parameter>,
+  maxNorm: number,
+  options: ClipNormOptions,
+): { passes: GradientPasses; runs: Runs<number> } {
   const most = positive(`${where}: maxNorm`, maxNorm, { min: 0 });
   const given = checkedOptions(where, options, ['normType', 'kernels']);
   const p = positive(`${where}: normType`, given.normType === undefined ? 2 : given.normType, { above: 0 });
   const passes = new GradientPasses(checkedKernels(where, given.kernels));
   try {
-    const names = take(where, params, passes);
-    const norm = normOf(passes, p);
-    if (most === Number.POSITIVE_INFINITY) return norm;
-    if (!Number.isFinite(norm)) {
-      const worst = [...names].find(([work]) => !Number.isFinite(normOf(passes, p, [work])))?.[1];
-      throw new RangeError(
-        `${where}: the norm is ${norm}, because of the gradient of ${worst ?? 'several parameters together'}; ` +
-          'nothing was scaled. Leave this batch out, or lower the learning rate',
-      );
-    }
-    const coefficient = most / (norm + 1e-6);
-    if (coefficient < 1) passes.run('scale', coefficient);
-    return norm;
-  } finally {
-    passes.end();
+    take(where, params, passes);
+  } catch (error) {
+    passes.dispose();
+    throw error;
   }
+  return { passes, runs: clipRuns(where, passes, most, p) };
+}
+
+function* clipRuns(where: string, passes: GradientPasses, most: number, p: number): Runs<number> {
+  const norm = yield* normOf(passes.taken, p);
+  if (most === Number.POSITIVE_INFINITY) return norm;
+  if (!Number.isFinite(norm)) {
+    const worst = passes.taken.find((work) => !Number.isFinite(passes.run(normOf([work], p))));
+    const what = worst === undefined ? 'several parameters together' : passes.nameOf(worst);
+    throw new RangeError(
+      `${where}: the norm is ${norm}, because of the gradient of ${what}; nothing was scaled. ` +
+        'Leave this batch out, or lower the learning rate',
+    );
+  }
+  const coefficient = most / (norm + 1e-6);
+  if (coefficient < 1) yield { pass: 'scale', by: coefficient };
+  return norm;
 }
 
 /** A number within limits, or Infinity. */
@@ -88,19 +127,22 @@ function positive(label: string, value: unknown, limits: { min?: number; above?:
 }
 
 /** The joint p-norm of these works. */
-function normOf(passes: GradientPasses, p: number, works: readonly Work[] = passes.works): number {
-  const sum = (pass: GradientPass, by = 0): number => {
-    passes.run(pass, by, p, works);
-    return works.reduce((before, work) => before + total(work, 0), 0);
-  };
-  if (p === 2) return Math.sqrt(sum('squares'));
-  if (p === 1) return sum('absolutes');
-  passes.run('largest', 0, p, works);
+function* normOf(works: readonly Work[], p: number): Runs<number> {
+  if (p === 2 || p === 1) {
+    yield { pass: p === 2 ? 'squares' : 'absolutes', works };
+    return p === 2 ? Math.sqrt(sumOf(works)) : sumOf(works);
+  }
+  yield { pass: 'largest', works };
   // NaN is the largest of all, to Math.max as well.
   const largest = works.reduce((before, { sums }) => sums.reduce((a, b) => Math.max(a, b), before), 0);
   if (p === Number.POSITIVE_INFINITY || !(largest > 0 && largest < Number.POSITIVE_INFINITY)) return largest;
   // Of numbers up to 1, so that no power overflows.
-  return largest * pow(sum('powers', largest), 1 / p);
+  yield { pass: 'powers', by: largest, order: p, works };
+  return largest * pow(sumOf(works), 1 / p);
+}
+
+function sumOf(works: readonly Work[]): number {
+  return works.reduce((before, work) => before + total(work, 0), 0);
 }
 
 /**
@@ -120,8 +162,8 @@ export function clipGradValue(params: Iterable<Parameter>, clipValue: number, op
   const passes = new GradientPasses(checkedKernels(where, checkedOptions(where, options, ['kernels']).kernels));
   try {
     take(where, params, passes);
-    passes.run('clamp', most);
+    passes.run(one({ pass: 'clamp', by: most }));
   } finally {
-    passes.end();
+    passes.dispose();
   }
 }

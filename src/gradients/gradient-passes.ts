@@ -6,7 +6,7 @@ import type { DType, NumericArray } from '../core/dtype.ts';
 import { pow } from '../core/math.ts';
 import { bfloat16Bits, float16BitsOf } from '../core/sixteen-bits.ts';
 import { isFloat64, isUint16 } from '../core/typed-array.ts';
-import { loopsOf } from '../engine/engine.ts';
+import { type Course, type Executor, loopsOf } from '../engine/engine.ts';
 import { engineOf, type Kernels } from '../engine/kernels.ts';
 import { flatBlock, type Pass, runPass } from '../engine/pass.ts';
 import { type Access, type Loops, Room, Strip } from '../engine/strip.ts';
@@ -83,7 +83,13 @@ const NAMED: Readonly<Record<GradientPass, Pass>> = {
 };
 
 const NAMES = Object.keys(NAMED);
-const PASSES: readonly Pass[] = Object.values(NAMED);
+
+/** What a worker of several threads needs to know of these passes: as of an optimizer's rule. */
+export const GRADIENTS: {
+  readonly name: string;
+  readonly loops: Loops<GradientLoops>;
+  readonly passes: readonly Pass[];
+} = { name: 'gradients', loops: LOOPS, passes: Object.values(NAMED) };
 
 /** 16-bit patterns are clamped as they are, as a NaN is to keep its bits. */
 function clampPass(): Pass {
@@ -116,19 +122,45 @@ export function formatOf(gradient: NumericArray, dtype: DType): DType {
   return isFloat64(gradient) ? 'float64' : 'float32';
 }
 
+/** A pass that is to be run, with its numbers, over some works or all. */
+export interface Run {
+  readonly pass: GradientPass;
+  readonly by?: number;
+  readonly order?: number;
+  readonly works?: readonly Work[];
+}
+
+/** Passes one after the other; what comes between them goes on in the generator. */
+export type Runs<T> = Generator<Run, T, void>;
+
+/** A single one. */
+export function* one(run: Run): Runs<void> {
+  yield run;
+}
+
 /** Runs passes over works, one set of numbers for all of them. */
-export class GradientPasses {
-  readonly works: Work[] = [];
+export class GradientPasses implements Course {
+  /** All that were taken in. */
+  readonly taken: Work[] = [];
+  readonly owner: object = this;
+  readonly passes: readonly Pass[] = GRADIENTS.passes;
+  readonly strip: Strip;
+  works: readonly Work[] = [];
+  pass = 0;
+  readonly from = 0;
+  to = 0;
+  readonly #names: string[] = [];
   readonly #kernels: Kernels;
+  readonly #executor: Executor | undefined;
   readonly #room: Room;
-  readonly #strip: Strip<GradientLoops>;
   readonly #numbers: Float64Array;
 
   constructor(kernels: Kernels) {
     const engine = engineOf(kernels);
     this.#kernels = kernels;
+    this.#executor = engine.executor;
     this.#room = new Room(kernels);
-    this.#strip = new Strip(loopsOf(engine, LOOPS), engine.sixteen ?? null, this.#room);
+    this.strip = new Strip(loopsOf(engine, LOOPS), engine.sixteen ?? null, this.#room);
     this.#numbers = this.#scratch(OWN + 2);
     this.#numbers[AT.exact] = 1;
   }
@@ -140,36 +172,85 @@ export class GradientPasses {
   /**
    * Takes a work in: `p` is written to, `g` read, of one length; `dtype` is the format of the one
    * that has 16 bits, where one has. Allocates all that its passes need.
+   *
+   * @param name - What messages call it.
+   * @param known - A work of the same `p` and `dtype` from before.
    */
-  take(p: NumericArray, g: NumericArray, dtype: DType, known?: Work): Work {
-    const { length } = p;
-    const work = known ?? this.#workOf(length, p, dtype);
+  take(name: string, p: NumericArray, g: NumericArray, dtype: DType, known?: Work): Work {
+    const work = known ?? this.#workOf(p, dtype);
     work.g = g;
     for (const array of p === g ? [p] : [p, g]) {
       if (!isUint16(array)) this.#kernels.checkLive?.(array);
     }
-    this.#strip.reserve(work);
-    this.works.push(work);
+    this.strip.reserve(work);
+    this.taken.push(work);
+    this.#names.push(name);
     return work;
   }
 
-  #workOf(length: number, p: NumericArray, dtype: DType): Work {
-    const cut = cutOf([length], length, false);
+  #workOf(p: NumericArray, dtype: DType): Work {
+    const cut = cutOf([p.length], p.length, false);
     const sums = this.#scratch(cut.blocks);
-    return { rule: 'gradients', dtype, cut, numbers: this.#numbers, sums, sumsEach: 1, own: {}, p, g: p, state: {} };
+    const numbers = this.#numbers;
+    return { rule: GRADIENTS.name, dtype, cut, numbers, sums, sumsEach: 1, own: {}, p, g: p, state: {} };
   }
 
-  /** One pass over one work, or all. */
-  run(name: GradientPass, by = 0, order = 0, works: readonly Work[] = this.works): void {
+  #prepare({ pass, by = 0, order = 0, works = this.taken }: Run): void {
     this.#numbers[BY] = by;
     this.#numbers[ORDER] = order;
-    const pass = PASSES[NAMES.indexOf(name)]!;
-    for (const work of works) runPass(this.#strip, pass, work);
+    this.pass = NAMES.indexOf(pass);
+    this.works = works;
+    this.to = 0;
+  }
+
+  /** Runs passes on the calling thread. */
+  run<T>(runs: Runs<T>): T {
+    for (;;) {
+      const { done, value } = runs.next();
+      if (done === true) return value;
+      this.#prepare(value);
+      for (const work of this.works) runPass(this.strip, this.passes[this.pass]!, work);
+    }
+  }
+
+  /** Runs passes on all threads of the kernels, where they have some. */
+  async runAsync<T>(runs: Runs<T>): Promise<T> {
+    if (this.#executor === undefined) return this.run(runs);
+    for (;;) {
+      const { done, value } = runs.next();
+      if (done === true) return value;
+      this.#prepare(value);
+      await this.#executor.run(this);
+    }
+  }
+
+  /** One pass over all works at once. */
+  next(): boolean {
+    if (this.to === this.works.length) return false;
+    this.to = this.works.length;
+    return true;
+  }
+
+  describe(work: number): string {
+    return this.nameOf(this.works[work]!);
+  }
+
+  /** The name that a work was taken in by. */
+  nameOf(work: Work): string {
+    return this.#names[this.taken.indexOf(work)]!;
   }
 
   /** Lets go of the works, and of scratch memory. */
   end(): void {
-    for (let work = this.works.pop(); work !== undefined; work = this.works.pop()) work.g = work.p;
+    for (let work = this.taken.pop(); work !== undefined; work = this.taken.pop()) work.g = work.p;
+    this.#names.length = 0;
+    this.works = [];
     this.#room.dispose();
+  }
+
+  /** {@link GradientPasses.end}, for good. */
+  dispose(): void {
+    this.end();
+    this.#executor?.forget(this);
   }
 }

@@ -6,6 +6,7 @@ import { ENGINE, loopsOf } from '../engine/engine.ts';
 import { engineOf, type Kernels, typescriptKernels } from '../engine/kernels.ts';
 import type { Pass } from '../engine/pass.ts';
 import { Room, Strip } from '../engine/strip.ts';
+import { GRADIENTS } from '../gradients/gradient-passes.ts';
 import * as optimizers from '../optimizers/list.ts';
 import { Arena } from '../simd/arena.ts';
 import { compileSimd, simdEngine } from '../simd/module.ts';
@@ -57,8 +58,9 @@ class Helper {
     const kernels = simd === null ? typescriptKernels : sharedKernels(simd);
     const engine = engineOf(kernels);
     const room = new Room(kernels);
-    for (const { rule } of Object.values(optimizers)) {
-      const strip = new Strip(loopsOf(engine, rule.loops), engine.sixteen ?? null, room);
+    const rules = Object.values(optimizers).map(({ rule }) => rule);
+    for (const rule of [...rules, GRADIENTS]) {
+      const strip = new Strip(loopsOf<object>(engine, rule.loops), engine.sixteen ?? null, room);
       this.#tools.set(rule.name, { strip, passes: rule.passes });
     }
   }
