@@ -58,13 +58,17 @@ async function bundle(name: string, code: string, external: string[] = []): Prom
     target: 'es2022',
     external,
     logLevel: 'error',
-    alias: {
-      'tensorless/simd': join(root, 'src/simd.ts'),
-      'tensorless/webgpu': join(root, 'src/webgpu.ts'),
-      tensorless: join(root, 'src/index.ts'),
-    },
+    alias: Object.fromEntries(
+      ['/checkpoint', '/simd', '/webgpu', ''].map((door) => [
+        `tensorless${door}`,
+        join(root, 'src', `${door === '' ? 'index' : door.slice(1)}.ts`),
+      ]),
+    ),
   });
 }
+
+/** What an error says where there is no adapter. */
+export const MISSING = 'no adapter, not even one on the CPU';
 
 /** A program: a file here that exports it by this name, and what it finds as `GIVEN`. */
 export interface Task {
@@ -73,13 +77,20 @@ export interface Task {
   readonly given: unknown;
 }
 
+/** Where there is WebGPU, but nothing to run it on, that is told as what is missing. */
+const NO_ADAPTER = (gpu: string): string => `const device = async (descriptor) => {
+  const adapter = await ${gpu}.requestAdapter();
+  if (adapter === null) throw new Error('${MISSING}');
+  return adapter.requestDevice(descriptor);
+};`;
+
 async function inChromium({ file, name, given }: Task): Promise<void> {
   await bundle(
     'page.js',
     `import { ${name} } from ${JSON.stringify(file)};
 const post = (path, text) => fetch(path, { method: 'POST', body: text });
 const say = (line) => void post('/line', line);
-const device = async (descriptor) => (await navigator.gpu.requestAdapter()).requestDevice(descriptor);
+${NO_ADAPTER('navigator.gpu')}
 const end = (error) => post('/end', error === undefined ? '' : String(error?.stack ?? error));
 ${name}({ device, say, ...${JSON.stringify(given)} }).then(() => end(), end);`,
   );
@@ -122,7 +133,8 @@ import { ${name} } from ${JSON.stringify(file)};
 const say = (line) => console.log(line);
 // A process ends where nothing but the GPU has something to do.
 const awake = setInterval(() => {}, 1000);
-const device = async (descriptor) => (await gpu.requestAdapter()).requestDevice(descriptor);
+${NO_ADAPTER('gpu')}
+if (globalThis.navigator?.gpu === undefined) Object.defineProperty(globalThis, 'navigator', { value: { gpu } });
 await ${name}({ device, say, ...${JSON.stringify(given)} });
 clearInterval(awake);
 ${end}`;
