@@ -79,7 +79,7 @@ function fill(numbers: Float64Array, random: () => number): void {
   }
 }
 
-export async function arithmetic(device: GPUDevice, rounds: number, say: Given['say']): Promise<void> {
+export async function arithmetic(device: GPUDevice, rounds: number, seed: number, say: Given['say']): Promise<void> {
   const module = device.createShaderModule({ code: CODE });
   const pipeline = device.createComputePipeline({ layout: 'auto', compute: { module, entryPoint: 'main' } });
   const { STORAGE, COPY_DST, COPY_SRC, MAP_READ } = GPUBufferUsage;
@@ -88,7 +88,6 @@ export async function arithmetic(device: GPUDevice, rounds: number, say: Given['
   const staging = device.createBuffer({ size: 64 * CASES, usage: MAP_READ | COPY_DST });
   const entries = [given, made].map((buffer, binding) => ({ binding, resource: { buffer } }));
   const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
-  const seed = Number((globalThis as { SEED?: number }).SEED ?? Math.floor(Math.random() * 2 ** 31));
   const random = randomNumbers(seed);
   const numbers = new Float64Array(2 * CASES);
   const singles = new Float32Array(numbers.buffer);

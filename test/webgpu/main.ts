@@ -1,173 +1,72 @@
 /**
- * `npm run test:webgpu`: runs `suite.ts` wherever there is WebGPU without a GPU: Node with the
- * package `webgpu` on Chromium's SwiftShader, Deno on Mesa, headless Chromium. What is missing is
- * named. `npm run test:webgpu Node` runs one of them.
+ * `npm run test:webgpu`: runs `suite.ts` wherever there is WebGPU without a GPU. What is missing is
+ * named. `npm run test:webgpu Node` runs one of them; SHORT=1 less of it; ONLY=Lion the rules of
+ * that name; SEED=7 the random cases of that seed.
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { goldenNames, readGolden } from '../golden.ts';
+import { clean, MISSING, missing, places, type Task } from './places.ts';
 
-const here = fileURLToPath(new URL('.', import.meta.url));
-const root = fileURLToPath(new URL('../..', import.meta.url));
-const modules = join(here, 'node_modules');
-const work = mkdtempSync(join(tmpdir(), 'tensorless-webgpu-'));
-const TIMEOUT = 900_000;
-/** Chromium's folder has a Vulkan on the CPU. */
-const SWIFTSHADER = '/usr/lib/chromium';
-const deno = join(modules, '@deno/linux-x64-glibc/deno');
-
-/** Runs a process to its end, or until `done`; its lines are printed as they come. */
-function launch(command: string, args: string[], env: NodeJS.ProcessEnv = {}, done?: Promise<void>): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: work, env: { ...process.env, ...env }, detached: true });
-    let err = '';
-    if (done === undefined) child.stdout.on('data', (chunk) => process.stdout.write(chunk));
-    child.stderr.on('data', (chunk) => (err = (err + chunk).slice(-4000)));
-    const kill = (): void => {
-      try {
-        // The whole group: browsers have children.
-        process.kill(-child.pid!, 'SIGKILL');
-      } catch {}
-    };
-    const timer = setTimeout(() => {
-      kill();
-      reject(new Error(`no end after ${TIMEOUT / 1000} s\n${err}`));
-    }, TIMEOUT);
-    const end = (error?: unknown): void => {
-      clearTimeout(timer);
-      kill();
-      if (error === undefined) resolve();
-      else reject(error);
-    };
-    done?.then(() => end(), end);
-    child.on('error', end);
-    child.on('close', (code) => end(code === 0 ? undefined : new Error(`it ended with ${code}\n${err}`)));
-  });
+const { SHORT = '', ONLY = '', SEED } = process.env;
+const given = {
+  short: SHORT !== '',
+  only: ONLY,
+  seed: Number(SEED ?? Math.floor(Math.random() * 2 ** 31)),
+  goldens: goldenNames
+    .map((name) => ({ name, golden: readGolden(name) }))
+    .filter(({ golden }) => golden.exact !== undefined && golden.params[0]!.array.dtype === 'float32'),
+};
+/** The blocks of the page, one after the other: they print what their comments say. */
+function page(): Task {
+  const folder = fileURLToPath(new URL('../.blocks/', import.meta.url));
+  const markdown = readFileSync(fileURLToPath(new URL('../../docs/webgpu.md', import.meta.url)), 'utf8');
+  const code = [...markdown.matchAll(/^```typescript\n([\s\S]*?)^```$/gm)].map(([, block]) => block!).join('\n');
+  const expected = [...code.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, output]) => output!);
+  const imports = [...code.matchAll(/^import .*;$/gm)].map(([line]) => line);
+  mkdirSync(folder, { recursive: true });
+  const file = join(folder, 'webgpu-page.ts');
+  writeFileSync(
+    file,
+    `${imports.join('\n')}
+export async function main({ say }: { say(line: string): void }) {
+  const expected = ${JSON.stringify(expected)};
+  const console = {
+    log(...values: unknown[]) {
+      const wanted = expected.shift();
+      if (values.join(' ') !== wanted) throw new Error(\`the page says \${wanted}, but it is \${values.join(' ')}\`);
+    },
+  };
+  ${code.replaceAll(/^import .*;$/gm, '')}
+  say('docs/webgpu.md: its blocks print what it says');
 }
-
-async function bundle(name: string, code: string, external: string[] = []): Promise<void> {
-  const { build } = (await import('esbuild')) as typeof import('esbuild');
-  await build({
-    stdin: { contents: code, resolveDir: here, loader: 'ts' },
-    bundle: true,
-    format: 'esm',
-    outfile: join(work, name),
-    target: 'es2022',
-    external,
-    logLevel: 'error',
-    alias: { 'tensorless/webgpu': join(root, 'src/webgpu.ts'), tensorless: join(root, 'src/index.ts') },
-  });
-}
-
-const short = (process.env.SHORT ?? '') !== '';
-
-async function inChromium(): Promise<void> {
-  await bundle(
-    'page.js',
-    `import { suite } from './suite.ts';
-const post = (path, text) => fetch(path, { method: 'POST', body: text });
-const say = (line) => void post('/line', line);
-const device = async () => (await navigator.gpu.requestAdapter()).requestDevice();
-suite({ device, say, short: ${short} }).then(() => post('/end', ''), (error) => post('/end', String(error?.stack ?? error)));`,
+`,
   );
-  let end: (error?: Error) => void = () => {};
-  const done = new Promise<void>((resolve, reject) => {
-    end = (error) => (error === undefined ? resolve() : reject(error));
-  });
-  const server = createServer((request, response) => {
-    if (request.url === '/page.js') {
-      response.setHeader('content-type', 'text/javascript').end(readFileSync(join(work, 'page.js')));
-    } else if (request.method === 'POST') {
-      let body = '';
-      request.on('data', (chunk) => (body += chunk));
-      request.on('end', () => {
-        response.end();
-        if (request.url === '/line') console.log(body);
-        else end(body === '' ? undefined : new Error(body));
-      });
-    } else {
-      response
-        .setHeader('content-type', 'text/html')
-        .end('<!doctype html><meta charset="utf-8"><script type="module" src="/page.js"></script>');
-    }
-  }).listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const url = `http://localhost:${(server.address() as AddressInfo).port}/`;
-  const flags = ['--headless', '--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
-  const quiet = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update'];
-  const own = [`--user-data-dir=${join(work, 'chromium')}`, '--remote-debugging-port=0', url];
-  try {
-    await launch('/usr/bin/chromium', [...flags, ...quiet, ...own], {}, done);
-  } finally {
-    server.closeAllConnections();
-    server.close();
-  }
+  return { file, name: 'main', given: {} };
 }
-
-const program = (head: string, end: string): string => `${head}
-import { suite } from './suite.ts';
-const say = (line) => console.log(line);
-// A process ends where nothing but the GPU has something to do.
-const awake = setInterval(() => {}, 1000);
-const device = async () => (await gpu.requestAdapter()).requestDevice();
-globalThis.ONLY = ${JSON.stringify(process.env.ONLY ?? '')};
-await suite({ device, say, short: ${short} });
-clearInterval(awake);
-${end}`;
-
-interface Place {
-  readonly name: string;
-  readonly needs: readonly string[];
-  run(): Promise<void>;
-}
-
-const places: readonly Place[] = [
-  {
-    name: 'Node, Dawn on SwiftShader',
-    needs: [join(modules, 'webgpu/dist'), join(SWIFTSHADER, 'vk_swiftshader_icd.json')],
-    async run() {
-      const head = `import { create, globals } from ${JSON.stringify(join(modules, 'webgpu/index.js'))};
-Object.assign(globalThis, globals);
-// Kept: it must not be collected.
-const gpu = (globalThis.gpu = create([]));`;
-      await bundle('node.mjs', program(head, 'process.exit(0);'), [join(modules, 'webgpu/index.js')]);
-      await launch(process.execPath, ['node.mjs'], {
-        LD_LIBRARY_PATH: SWIFTSHADER,
-        VK_ICD_FILENAMES: join(SWIFTSHADER, 'vk_swiftshader_icd.json'),
-      });
-    },
-  },
-  {
-    name: 'Deno, naga on Mesa',
-    needs: [deno],
-    async run() {
-      await bundle('deno.mjs', program('const { gpu } = navigator;', 'Deno.exit(0);'));
-      await launch(deno, ['run', '-A', '--no-config', '--unstable-webgpu', 'deno.mjs']);
-    },
-  },
-  { name: 'Chromium, Dawn on SwiftShader', needs: ['/usr/bin/chromium'], run: inChromium },
-];
 
 const chosen = process.argv[2] ?? '';
-if (!existsSync(modules)) spawnSync('npm', ['ci'], { cwd: here, stdio: 'inherit' });
 let failed = false;
-for (const { name, needs, run } of places.filter((place) => place.name.startsWith(chosen))) {
-  const missing = needs.find((path) => !existsSync(path));
-  if (missing !== undefined) {
-    console.log(`--- ${name}: skipped, as there is no ${missing}`);
+for (const place of places.filter(({ name }) => name.startsWith(chosen))) {
+  const lacking = missing(place);
+  if (lacking !== undefined) {
+    console.log(`--- ${place.name}: skipped, as there is no ${lacking}`);
     continue;
   }
-  console.log(`--- ${name}`);
+  console.log(`--- ${place.name}`);
   try {
-    await run();
+    await place.run({ file: fileURLToPath(new URL('suite.ts', import.meta.url)), name: 'suite', given });
+    if (ONLY === '' || ONLY === 'page') await place.run(page());
   } catch (error) {
+    if (String(error).includes(MISSING)) {
+      console.log(`skipped: ${MISSING}`);
+      continue;
+    }
     failed = true;
     console.log(`FAILED: ${error instanceof Error ? error.message : error}`);
   }
 }
-rmSync(work, { recursive: true, force: true });
+clean();
+rmSync(fileURLToPath(new URL('../.blocks/webgpu-page.ts', import.meta.url)), { force: true });
 process.exitCode = failed ? 1 : 0;

@@ -17,7 +17,9 @@ import {
   toFloat16,
 } from 'tensorless';
 import { type WebGPUKernels, webgpuKernels } from 'tensorless/webgpu';
+import type { Golden } from '../golden.ts';
 import { arithmetic } from './arithmetic.ts';
+import { float32Level } from './float32-level.ts';
 
 export type Format = Exclude<DType, 'float64'>;
 type Options = CommonOptions & Record<string, unknown>;
@@ -28,6 +30,11 @@ export interface Given {
   device(): Promise<GPUDevice>;
   /** Leaves out what takes long. */
   readonly short: boolean;
+  /** Only rules whose names begin so; '': all, and all else. */
+  readonly only: string;
+  readonly seed: number;
+  /** What PyTorch recorded in float32. */
+  readonly goldens: readonly { readonly name: string; readonly golden: Golden }[];
   say(line: string): void;
 }
 
@@ -516,23 +523,18 @@ async function refusals({ device: another, say }: Given, device: GPUDevice, kern
 
 /** All of it. */
 export async function suite(given: Given): Promise<void> {
-  const { say, short } = given;
+  const { say, short, only, seed, goldens } = given;
   const device = await given.device();
   const errors: string[] = [];
   device.addEventListener?.('uncapturederror', (event) =>
     errors.push((event as GPUUncapturedErrorEvent).error.message),
   );
-  await arithmetic(device, short ? 1 : 4, say);
+  await arithmetic(device, short ? 1 : 16, seed, say);
   const kernels = webgpuKernels(device);
   const some = (...names: string[]) => Object.fromEntries(names.map((name) => [name, optimizers[name]!]));
-  const wanted = (globalThis as { ONLY?: string }).ONLY ?? '';
-  if (wanted !== 'Adafactor')
-    await rules(
-      kernels,
-      Object.fromEntries(Object.entries(optimizers).filter(([name]) => name.startsWith(wanted))),
-      say,
-    );
-  if (wanted !== '') return;
+  await rules(kernels, Object.fromEntries(Object.entries(optimizers).filter(([name]) => name.startsWith(only))), say);
+  if (only === '' || only === 'float32') await float32Level(device, goldens, say);
+  if (only !== '') return;
   await cuts(kernels, some('AdamW', 'SGD momentum', 'Adafactor'), say);
   await nonFinite(kernels, optimizers.AdamW!, 'AdamW', say);
   await nonFinite(kernels, optimizers.Adafactor!, 'Adafactor', say);
