@@ -74,6 +74,11 @@ export class TfOptimizer extends TfBase {
     this.#variables = new Variables(make, config);
   }
 
+  /** TensorFlow.js takes all that can minimize for an instance. */
+  static [Symbol.hasInstance](value: unknown): value is TfOptimizer {
+    return typeof value === 'object' && value !== null && #variables in value;
+  }
+
   /** Name of the class, for TensorFlow.js. */
   static get className(): string {
     return 'TensorlessOptimizer';
