@@ -150,6 +150,8 @@ describe('imports', () => {
       'cli.ts': /^node:/,
       'tfjs.ts': /^@tensorflow\/tfjs-core$/,
       'frameworks/tf-gradients.ts': /^@tensorflow\/tfjs-core$/,
+      'frameworks/tf-gpu.ts': /^@tensorflow\/tfjs-core$/,
+      'frameworks/tf-optimizer.ts': /^@tensorflow\/tfjs-core$/,
       'frameworks/tf-tensors.ts': /^@tensorflow\/tfjs-core$/,
       'frameworks/tf-variables.ts': /^@tensorflow\/tfjs-core$/,
       'jax.ts': /^@jax-js\/jax$/,

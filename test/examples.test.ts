@@ -20,6 +20,8 @@ const examples: Record<string, { args?: string[]; says: RegExp[] }> = {
   'stochastic-rounding.ts': { says: [/^nearest {3}: mean 1\.0000/m, /^stochastic: mean 0\.7[45]/m] },
   'resume.ts': { says: [/without the cut: true/] },
   'pytorch-handover.ts': { args: [folder], says: [/optimizer\.pt: \d+ bytes/, /read back: step 10/] },
+  'jax-resume.ts': { says: [/^loss \d\.\d{3} at the first step, 0\.0\d+ at the last$/m, /without the cut: true$/m] },
+  'tfjs-resume.ts': { says: [/^saved after 15 steps$/m, /without the cut: true$/m] },
   'tfjs-digits.ts': { says: [/^test accuracy (9[0-9]\.\d|100\.0) % on \d+ digits$/m] },
 };
 

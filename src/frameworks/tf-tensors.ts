@@ -6,8 +6,13 @@ import { engine, KernelBackend, type Tensor, tensor, type Variable, variable } f
 import type { NamedValue } from './named-state.ts';
 
 /** The backend that has a tensor's contents. */
-function backendOf({ dataId }: Tensor): KernelBackend {
+export function backendOf({ dataId }: Tensor): KernelBackend {
   return engine().state.tensorInfo.get(dataId)?.backend ?? engine().backend;
+}
+
+/** The name of a backend. */
+export function nameOf(backend: KernelBackend): string {
+  return Object.entries(engine().registry).find(([, one]) => one === backend)?.[0] ?? engine().backendName;
 }
 
 /**
@@ -29,9 +34,8 @@ export function isReadable(one: Tensor): boolean {
 export function checkReads(method: string, backends: readonly KernelBackend[]): void {
   const deaf = backends.find((backend) => !reads(backend));
   if (deaf === undefined) return;
-  const name = Object.entries(engine().registry).find(([, backend]) => backend === deaf)?.[0] ?? engine().backendName;
   throw new Error(
-    `TfOptimizer.${method}: tensors of the backend "${name}" cannot be read synchronously; ` +
+    `TfOptimizer.${method}: tensors of the backend "${nameOf(deaf)}" cannot be read synchronously; ` +
       (method === 'minimize' || method === 'applyGradients'
         ? `await optimizer.${method}Async(...), or give model.fit { callbacks: optimizer.callbacks() }`
         : `await optimizer.${method}Async(...)`),

@@ -10,6 +10,7 @@ import { isOptimizer } from '../schedules/scheduler.ts';
 import { loadStates, type NamedValue, type VariableState } from './named-state.ts';
 import { placesByName, placesOf } from './positions.ts';
 import { decodeSettings, encodeSettings, makeFrom, restoreOptions, settingsOf } from './settings.ts';
+import { type DeviceKernels, GpuCopies } from './tf-gpu.ts';
 import { isReadable, sameShape } from './tf-tensors.ts';
 
 /** Makes the optimizer over the model's variables: called once, when they are known. */
@@ -42,9 +43,17 @@ export class Variables {
   /** States whose variables are not known yet. */
   #waiting: readonly VariableState[] = [];
 
+  /** The copies of a step that stays on the GPU. */
+  readonly gpu: GpuCopies | undefined;
+
   /** Without `make`, what the configuration says is made. */
-  constructor(make: MakeOptimizer | undefined, { optimizer, settings }: serialization.ConfigDict) {
+  constructor(
+    make: MakeOptimizer | undefined,
+    { optimizer, settings }: serialization.ConfigDict,
+    kernels: DeviceKernels | undefined,
+  ) {
     this.#make = make;
+    this.gpu = kernels && new GpuCopies(kernels);
     this.#config = settings === undefined ? {} : { optimizer: optimizer ?? null, settings };
     if (settings !== undefined) decodeSettings('TfOptimizer.fromConfig', settings);
   }
@@ -86,11 +95,33 @@ export class Variables {
     return [...fresh.values()];
   }
 
+  /** {@link Variables.add}, with weights that stay on the GPU. */
+  addOnGpu(gpu: GpuCopies, variables: readonly Variable[]): void {
+    this.#add(variables, (variable) => {
+      const data = gpu.allocate(variable.size);
+      gpu.fill(data, variable);
+      return data;
+    });
+  }
+
+  /** Brings the parameters up to date with variables on the GPU that somebody else has changed. */
+  fill(gpu: GpuCopies, variables: readonly Variable[]): void {
+    for (const entry of variables.map((one) => this.of(one))) {
+      if (entry.contents !== entry.variable.dataId) gpu.fill(entry.parameter.data, entry.variable);
+      entry.contents = entry.variable.dataId;
+    }
+  }
+
   /** Adds variables, all or none; those that come first make the optimizer. */
   add(weights: readonly Weights[]): void {
-    if (weights.length === 0) return;
-    const entries = weights.map(([variable, values]): Entry => {
-      const parameter = new Parameter(Float32Array.from(values), variable.shape, { name: variable.name });
+    const values = new Map(weights);
+    this.#add([...values.keys()], (variable) => Float32Array.from(values.get(variable)!));
+  }
+
+  #add(variables: readonly Variable[], dataOf: (variable: Variable) => Float32Array): void {
+    if (variables.length === 0) return;
+    const entries = variables.map((variable): Entry => {
+      const parameter = new Parameter(dataOf(variable), variable.shape, { name: variable.name });
       return { variable, parameter, contents: variable.dataId };
     });
     const parameters = entries.map(({ parameter }) => parameter);
@@ -135,13 +166,30 @@ export class Variables {
 
   /** Writes what a step has changed into these variables. */
   finish(order: readonly Variable[], changed: readonly Variable[]): void {
-    for (const variable of changed) write(this.of(variable));
+    for (const variable of changed) this.#write(this.of(variable));
     this.#last = order.map(({ name }) => name);
   }
 
   /** Gives every variable its parameter's weights. */
   write(): void {
-    for (const entry of this.#entries.values()) write(entry);
+    for (const entry of this.#entries.values()) this.#write(entry);
+  }
+
+  /** Assigned by copy: on the cpu backend a tensor keeps the array it was made from. */
+  #write(entry: Entry): void {
+    const { variable, parameter } = entry;
+    const fresh =
+      this.gpu === undefined
+        ? tensor(parameter.data.slice(), variable.shape, 'float32')
+        : this.gpu.toTensor(parameter.data, variable.shape);
+    variable.assign(fresh);
+    entry.contents = fresh.dataId;
+    fresh.dispose();
+  }
+
+  /** Makes the state readable. */
+  async ready(): Promise<void> {
+    if (this.gpu !== undefined && this.#optimizer !== undefined) await this.gpu.kernels.read(this.#optimizer);
   }
 
   /** The state of every variable; also what was loaded and has not found its variable. */
@@ -184,12 +232,4 @@ function replace(method: string, entry: Entry, variable: Variable): void {
   }
   entry.variable = variable;
   entry.contents = undefined;
-}
-
-/** Assigned by copy: on the cpu backend a tensor keeps the array it was made from. */
-function write(entry: Entry): void {
-  const fresh = tensor(entry.parameter.data.slice(), entry.variable.shape, 'float32');
-  entry.variable.assign(fresh);
-  entry.contents = fresh.dataId;
-  fresh.dispose();
 }

@@ -4,10 +4,11 @@ import '@tensorflow/tfjs-backend-cpu';
 import '@tensorflow/tfjs-backend-webgpu';
 import * as tf from '@tensorflow/tfjs-core';
 import * as layers from '@tensorflow/tfjs-layers';
-import { Adafactor, getLinearScheduleWithWarmup, type LRScheduler } from 'tensorless';
+import { Adafactor, AdamW, getLinearScheduleWithWarmup, type LRScheduler, type Parameter } from 'tensorless';
 import { decodeTrainingState, encodeTrainingState } from 'tensorless/checkpoint';
 import { jaxOptimizer } from 'tensorless/jax';
 import { type TfOptimizer, tfOptimizer } from 'tensorless/tfjs';
+import { webgpuKernels } from 'tensorless/webgpu';
 
 const numbers = (length: number, salt: number): Float32Array =>
   Float32Array.from({ length }, (_, k) => (((k + 1) * salt) % 101) / 101 - 0.5);
@@ -21,7 +22,12 @@ export interface Run {
   refusals: string[];
 }
 
-async function train(backend: string): Promise<Run> {
+const read = (one: layers.LayersModel): Promise<number[][]> =>
+  Promise.all(one.getWeights().map(async (weight) => [...(await weight.data())]));
+
+/** `mode`: a backend, or `kernels`: webgpu, with kernels there. */
+async function train(mode: string): Promise<Run> {
+  const backend = mode === 'kernels' ? 'webgpu' : mode;
   if (!(await tf.setBackend(backend))) throw new Error(`no ${backend} backend`);
   await tf.ready();
   const start = layers.initializers.glorotUniform({ seed: 1 });
@@ -33,18 +39,23 @@ async function train(backend: string): Promise<Run> {
     ],
   });
   let scheduler: LRScheduler | undefined;
-  const optimizer = tfOptimizer((params) => {
-    const adafactor = new Adafactor(params, { lr: 0.02, relativeStep: false, scaleParameter: false, beta1: 0.9 });
-    scheduler = getLinearScheduleWithWarmup(adafactor, { numWarmupSteps: 2, numTrainingSteps: 24 });
-    return adafactor;
-  });
+  const kernels =
+    mode === 'kernels'
+      ? webgpuKernels((tf.backend() as tf.KernelBackend & { device: Parameters<typeof webgpuKernels>[0] }).device)
+      : undefined;
+  const make = (params: Parameter[]): AdamW => {
+    const adamw = new AdamW(params, { lr: 0.02, ...(kernels && { kernels }) });
+    scheduler = getLinearScheduleWithWarmup(adamw, { numWarmupSteps: 2, numTrainingSteps: 24 });
+    return adamw;
+  };
+  const optimizer = tfOptimizer(make, kernels === undefined ? {} : { kernels, className: 'OnTheGpu' });
   model.compile({ optimizer, loss: 'meanSquaredError' });
   const x = tf.tensor(numbers(20 * 36, 37), [20, 6, 6, 1]);
   const y = tf.tensor(numbers(40, 53), [20, 2]);
   const args = { epochs: 3, batchSize: 5, shuffle: false, verbose: 0 as const };
   const refusals: string[] = [];
   const note = (error: unknown): void => void refusals.push((error as Error).message);
-  if (backend === 'webgpu') {
+  if (mode === 'webgpu') {
     await model.fit(x, y, args).catch(note);
     try {
       optimizer.minimize(() => tf.sum(model.predict(x) as tf.Tensor) as tf.Scalar);
@@ -52,7 +63,8 @@ async function train(backend: string): Promise<Run> {
       note(error);
     }
   }
-  const callbacks = [optimizer.callbacks(), { onBatchEnd: async () => scheduler!.step() }];
+  const advance = { onBatchEnd: async () => scheduler!.step() };
+  const callbacks = mode === 'kernels' ? advance : [optimizer.callbacks(), advance];
   await model.fit(x, y, { ...args, epochs: 1, callbacks });
   const { numTensors } = tf.memory();
   await model.fit(x, y, { ...args, callbacks });
@@ -70,24 +82,32 @@ async function train(backend: string): Promise<Run> {
   const second = await (copy.optimizer as TfOptimizer).buildAsync(copy.trainableWeights);
   const lastEpoch = second.iterations - 1;
   const again = getLinearScheduleWithWarmup(second.optimizer, { numWarmupSteps: 2, numTrainingSteps: 24, lastEpoch });
-  await copy.fit(x, y, {
-    ...args,
-    epochs: 1,
-    callbacks: [second.callbacks(), { onBatchEnd: async () => again.step() }],
-  });
-  const read = (one: layers.LayersModel): Promise<number[][]> =>
-    Promise.all(one.getWeights().map(async (weight) => [...(await weight.data())]));
-  return {
-    loss: history.loss![0] as number,
-    weights: await read(model),
-    resumed: await read(copy),
-    leaked,
-    refusals,
-  };
+  const on = { onBatchEnd: async () => again.step() };
+  await copy.fit(x, y, { ...args, epochs: 1, callbacks: mode === 'kernels' ? on : [second.callbacks(), on] });
+  const [after, resumed] = await Promise.all([read(model), read(copy)]);
+  if (kernels !== undefined) {
+    // What others do with a variable: read it, assign to it, keep a copy of it; and a bad gradient.
+    const [first] = model.trainableWeights.map((weight) => weight.read() as tf.Variable) as [tf.Variable];
+    const step = (factor: number): Promise<unknown> =>
+      optimizer.minimizeAsync(() => tf.sum(tf.mul(first, factor)) as tf.Scalar, false, [first]);
+    const snapshot = first.clone();
+    const before = await snapshot.data();
+    await step(1);
+    await step(Number.NaN).catch(note);
+    if (String(await snapshot.data()) !== String(before)) throw new Error('a copy of a variable has changed');
+    if (String(await first.data()) === String(before)) throw new Error('the variable has not changed');
+    first.assign(tf.fill(first.shape, 100));
+    await step(1);
+    if (!(await first.data()).every((value) => value > 90)) throw new Error('an assigned weight was not read');
+    first.assign(tf.tensor(before, first.shape));
+    optimizer.readWeights();
+    const own = await kernels.read(optimizer.parameters[0]!.data as Float32Array);
+    if (String(own) !== String(before)) throw new Error('readWeights has not read');
+    await tf.setBackend('cpu');
+    await optimizer.applyGradientsAsync({ [first.name]: tf.zeros(first.shape) }).catch(note);
+  }
+  return { loss: history.loss![0] as number, weights: after, resumed, leaked, refusals };
 }
-
-Object.assign(globalThis, { tensorflow: train, hasGpu: async () => (await navigator.gpu?.requestAdapter()) != null });
-
 type Model = { weight: jax.Array; bias: jax.Array };
 
 /** The loss before the last step, and the weights after it, of a run that was resumed in the middle. */
@@ -140,4 +160,8 @@ async function trainJax(device: jax.Device): Promise<{ losses: number[]; weights
   return { losses: [...first.losses, ...second.losses], weights, device: placed };
 }
 
-Object.assign(globalThis, { jaxjs: trainJax });
+Object.assign(globalThis, {
+  tensorflow: train,
+  jaxjs: trainJax,
+  hasGpu: async () => (await navigator.gpu?.requestAdapter()) != null,
+});

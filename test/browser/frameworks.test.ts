@@ -24,7 +24,7 @@ beforeAll(async () => {
     alias: {
       tensorless: `${root}src/index.ts`,
       ...Object.fromEntries(
-        ['checkpoint', 'jax', 'tfjs'].map((door) => [`tensorless/${door}`, `${root}src/${door}.ts`]),
+        ['checkpoint', 'jax', 'tfjs', 'webgpu'].map((door) => [`tensorless/${door}`, `${root}src/${door}.ts`]),
       ),
     },
   });
@@ -60,13 +60,21 @@ it('TensorFlow.js trains, saves and resumes on WebGPU as on its cpu backend', as
     );
   const cpu = await run('cpu');
   const gpu = await run('webgpu');
+  const kernels = await run('kernels');
   console.log(`loss on the cpu ${cpu.loss}, on WebGPU ${gpu.loss}`);
   expect(gpu.refusals).toEqual([
     expect.stringContaining('"webgpu" cannot be read synchronously'),
     expect.stringContaining('await optimizer.minimizeAsync'),
   ]);
-  expect(gpu.leaked).toBe(0);
-  expect(gpu.resumed).toEqual(gpu.weights);
+  expect(kernels.refusals).toEqual([
+    expect.stringContaining('is NaN'),
+    expect.stringContaining('the kernels are of another device than the backend "cpu"'),
+  ]);
+  for (const one of [gpu, kernels]) expect(one.leaked).toBe(0);
+  // What stays on the GPU has the bits of what is read back.
+  expect(kernels.loss).toBe(gpu.loss);
+  expect(kernels.weights).toEqual(gpu.weights);
+  for (const one of [gpu, kernels]) expect(one.resumed).toEqual(one.weights);
   expect(Math.abs(gpu.loss - cpu.loss)).toBeLessThan(1e-4 * cpu.loss);
   for (const [i, weights] of gpu.weights.entries())
     for (const [k, value] of weights.entries()) expect(value).toBeCloseTo(cpu.weights[i]![k]!, 2);
