@@ -401,6 +401,32 @@ describe('parallelKernels', () => {
       await expect(parallelKernels({ threads: 2 })).rejects.toThrow(/this runtime has no workers; use simdKernels/);
     });
 
+    it('a Node without getBuiltinModule is told which one has threads', async () => {
+      vi.stubGlobal('process', { ...process, versions: { node: '20.5.0' }, getBuiltinModule: undefined });
+      await expect(parallelKernels({ threads: 2 })).rejects.toThrow(
+        'parallelKernels: threads need Node 20.16 or later, this is 20.5.0',
+      );
+    });
+
+    it('what node --input-type was told is not for the worker’s file', async () => {
+      const started: unknown[] = [];
+      class Worker extends FakeWorker {
+        constructor(_: URL, options: object) {
+          super(ready);
+          started.push(options);
+        }
+      }
+      const getBuiltinModule = (): object => ({ Worker });
+      for (const execArgv of [
+        ['--input-type=module', '-e', '1'],
+        ['--import', 'tsx'],
+      ]) {
+        vi.stubGlobal('process', { ...process, versions: { node: '22.0.0' }, execArgv, getBuiltinModule });
+        await (await parallelKernels({ threads: 2 })).close();
+      }
+      expect(started).toEqual([{ execArgv: [] }, {}]);
+    });
+
     it('takes one thread where the runtime tells of no cores', async () => {
       browser();
       vi.stubGlobal('navigator', undefined);

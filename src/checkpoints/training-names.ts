@@ -86,7 +86,7 @@ function ordered(
     const from = index;
     const numbers = params.map(() => index++);
     const { param_names: had, ...group } = groups[g]!;
-    const own = had === undefined ? {} : { param_names: names.slice(from, index) };
+    const own: Record<string, StateValue> = had === undefined ? {} : { param_names: names.slice(from, index) };
     return { ...group, ...own, params: numbers };
   });
   return { ...dict, state: next, param_groups: renumbered };

@@ -1,6 +1,6 @@
 /** `tensorless convert`: from PyTorch's files to safetensors, and back. */
 import { existsSync, statSync } from 'node:fs';
-import { basename, extname, resolve } from 'node:path';
+import { basename, dirname, extname, resolve } from 'node:path';
 import type { Stateful } from '../checkpoints/training-parts.ts';
 import { layOutRun, RunFile } from '../checkpoints/training-state.ts';
 import type { StateTensor, StateValue } from '../core/dtype.ts';
@@ -91,6 +91,8 @@ function chosen(contents: Contents, from: string, ending: string, only: Kind | u
 }
 
 function refuseOverwriting(from: string, to: string, force: boolean): void {
+  const folder = dirname(resolve(to));
+  if (!existsSync(folder)) throw new UsageError(`${escaped(to)}: there is no folder ${escaped(folder)}; make it first`);
   if (!existsSync(to)) return;
   const [a, b] = [statSync(from), statSync(to)];
   if (a.ino === b.ino && a.dev === b.dev)

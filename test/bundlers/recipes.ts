@@ -175,6 +175,19 @@ export default {
     run: ['node', 'train.js'],
   },
   {
+    name: 'CommonJS in TypeScript',
+    files: {
+      'package.json': '{ "type": "commonjs" }',
+      'tsconfig.json':
+        '{ "compilerOptions": { "module": "nodenext", "strict": true, "noEmit": true, "types": [] }, "files": ["train.cts"] }',
+      'train.cts': `import { AdamW, Parameter } from 'tensorless';
+const optimizer: AdamW = new AdamW([new Parameter(new Float32Array(2))], { lr: 0.1 });
+optimizer.zeroGrad();
+`,
+    },
+    run: ['node', '../../../../node_modules/typescript/lib/tsc.js', '-p', '.'],
+  },
+  {
     name: 'jest, CommonJS',
     files: {
       'package.json': '{ "type": "commonjs" }',
@@ -196,7 +209,14 @@ const { fastestKernels } = require('tensorless/simd');`),
       'package.json': '{ "type": "module" }',
       'jest.config.js': 'export default { transform: {} };\n',
       'train.test.js': jestTest(`import { Adafactor, Parameter } from 'tensorless';
-import { fastestKernels } from 'tensorless/simd';`),
+import { parallelKernels } from 'tensorless/parallel';
+import { fastestKernels } from 'tensorless/simd';
+
+test('a worker', async () => {
+  const kernels = await parallelKernels({ threads: 2 });
+  expect(kernels.size).toBe(2);
+  await kernels.close();
+});`),
     },
     run: ['jest', '--silent'],
     env: { NODE_OPTIONS: '--experimental-vm-modules --disable-warning=ExperimentalWarning' },
