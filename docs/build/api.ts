@@ -82,7 +82,7 @@ class Context extends DefaultThemeRenderContext {
             ...(model.isProject() ? [] : [this.header(page)]),
             model.isProject() ? raw(this.#front(project)) : template(page),
           ),
-          JSX.createElement('div', { class: 'contents' }, ...(model.isProject() ? [] : [this.pageSidebar(page)])),
+          JSX.createElement('div', { class: 'contents' }, ...(model.isProject() ? [] : [this.pageNavigation(page)])),
         ),
         raw(FOOTER),
       ),

@@ -1,5 +1,5 @@
 /** The guides, grouped by what a reader comes for. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT: string = fileURLToPath(new URL('../..', import.meta.url));
@@ -8,10 +8,22 @@ const GROUPS: readonly (readonly [title: string, pages: readonly string[]])[] = 
   ['Start', ['quick-start', 'optimizers', 'choosing-a-schedule', 'porting']],
   [
     'Guides',
-    ['adafactor', 't5', 'low-precision', 'accumulation', 'checkpoints', 'pytorch', 'tensorflow-js', 'simd', 'parallel'],
+    [
+      'adafactor',
+      't5',
+      'low-precision',
+      'accumulation',
+      'checkpoints',
+      'pytorch',
+      'tensorflow-js',
+      'simd',
+      'parallel',
+      'webgpu',
+      'bundlers',
+    ],
   ],
-  ['Reference', ['schedules', 'performance', 'CHANGELOG']],
-  ['For contributors', ['CONTRIBUTING', 'architecture', 'mutation']],
+  ['Reference', ['schedules', 'command-line', 'performance', 'evidence', 'CHANGELOG']],
+  ['For contributors', ['CONTRIBUTING', 'architecture', 'mutation', 'SECURITY']],
 ];
 
 export interface Guide {
@@ -28,8 +40,10 @@ export interface Group {
   readonly guides: readonly Guide[];
 }
 
+const sourceOf = (name: string): string => (name === name.toUpperCase() ? `${name}.md` : `docs/${name}.md`);
+
 function guide(name: string): Guide {
-  const source = name === name.toUpperCase() ? `${name}.md` : `docs/${name}.md`;
+  const source = sourceOf(name);
   const markdown = readFileSync(ROOT + source, 'utf8');
   const title = /^# (.*)$/m.exec(markdown)?.[1];
   if (title === undefined) throw new Error(`${source} has no title: begin it with "# Title".`);
@@ -45,6 +59,8 @@ export function groups(): Group[] {
     .filter((name) => !named.has(name));
   return GROUPS.map(([title, pages]) => ({
     title,
-    guides: [...pages, ...(title === 'Guides' ? others : [])].map(guide),
+    guides: [...pages, ...(title === 'Guides' ? others : [])]
+      .filter((name) => existsSync(ROOT + sourceOf(name)))
+      .map(guide),
   }));
 }

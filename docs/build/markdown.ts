@@ -69,6 +69,7 @@ export async function coloured(code: string, language: string): Promise<string> 
   });
   // One colour a token is enough, and comments have to be legible on grey.
   return html
+    .replace(/background-color:[^;]+;/, '')
     .replace(/;--s-[a-z-]+:[^;"]+/g, '')
     .replaceAll('#6E7781', '#59636E')
     .replaceAll('#8B949E', '#9198A1');

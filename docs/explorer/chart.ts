@@ -56,7 +56,7 @@ export function chart({ curves, recorded, steps, step, log, width }: Drawing): S
   for (const { points: own } of recorded) {
     const data = own.filter(fits);
     for (const { rate } of data) rates.push(rate);
-    const style = { stroke: 'currentColor', strokeWidth: 1.25, ariaLabel: 'recorded' } as const;
+    const style = { stroke: 'currentColor', strokeWidth: 1.25, ariaLabel: () => 'recorded' };
     marks.push(Plot.dot(data, { x: 'step', y: 'rate', r: data.length === 1 ? 6 : 3, symbol: 'circle', ...style }));
   }
   return Plot.plot({

@@ -53,9 +53,9 @@ export function lossChart({ history, lost, cuts, steps, unigram, width }: Drawin
       ),
       Plot.ruleX(
         cuts.flatMap(({ at }) => at ?? []),
-        { stroke: 'var(--red)', strokeWidth: 2, ariaLabel: 'killed' },
+        { stroke: 'var(--red)', strokeWidth: 2, ariaLabel: () => 'killed' },
       ),
-      Plot.ruleX(cuts, { x: 'from', stroke: 'var(--green)', strokeWidth: 2, ariaLabel: 'resumed' }),
+      Plot.ruleX(cuts, { x: 'from', stroke: 'var(--green)', strokeWidth: 2, ariaLabel: () => 'resumed' }),
       Plot.text(cuts.slice(-1), {
         x: 'from',
         frameAnchor: 'top',

@@ -41,6 +41,13 @@ const existing = (samples: readonly Sample[]): string[] =>
 const keep = ({ run, samples, cuts }: Live, paused: boolean): Promise<void> =>
   save({ bytes: encodeTrainingState(run.parts()), samples, cuts, paused });
 
+/** A new run, stored at once: a kill in its first second must not bring a former run back. */
+async function fresh(options: RunOptions, engine: EngineName): Promise<void> {
+  const made = await begin(options, engine);
+  await keep(made, false);
+  tell(made);
+}
+
 /** A run on an engine: new, or as it was stored. */
 async function begin(options: RunOptions, engine: EngineName, stored?: Stored): Promise<Live> {
   const made = await makeEngine(engine);
@@ -121,7 +128,7 @@ async function train(current: Live): Promise<void> {
 async function go(engine: EngineName, killedAt: number | undefined): Promise<boolean> {
   const stored = await load();
   if (stored === undefined) {
-    tell(await begin(PAGE_DEFAULTS, engine));
+    await fresh(PAGE_DEFAULTS, engine);
     return true;
   }
   const { options, step } = decodeTrainingState(stored.bytes, {}) as Saved;
@@ -138,7 +145,7 @@ async function obey(command: Command): Promise<void> {
       ? command.engine
       : usual(available);
     if (!(await go(engine, command.killedAt))) return;
-  } else if (command.do === 'start') tell(await begin(command.options, live?.engine ?? usual(available)));
+  } else if (command.do === 'start') await fresh(command.options, live?.engine ?? usual(available));
   else if (live === undefined) return;
   else if (command.do === 'pause') {
     await keep(live, true);

@@ -111,7 +111,7 @@ function showClip({ rms, clipped }: Outlook): void {
     bar('After', clipped / full, shown(clipped)),
   );
   element('clip-said').textContent =
-    rms > d
+    rms > d * (1 + 1e-9)
       ? `The update is divided by ${shown(rms / d)}.`
       : 'The update is below the threshold: the clip leaves it as it is.';
 }
