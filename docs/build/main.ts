@@ -18,9 +18,9 @@ const here = (path: string): string => `${ROOT}docs/${path}`;
 /** The library for snippets that run in a page, one file for each import path. */
 async function writeLibrary(): Promise<void> {
   const doors = readdirSync(`${ROOT}src`).filter((name) => /\.ts$/.test(name));
-  const nodeOnly = new Set(['cli.ts', 'node.ts', 'tfjs.ts']);
+  const others = new Set(['cli.ts', 'node.ts', 'tfjs.ts', 'jax.ts']);
   await bundle({
-    entryPoints: doors.filter((name) => !nodeOnly.has(name)).map((name) => `${ROOT}src/${name}`),
+    entryPoints: doors.filter((name) => !others.has(name)).map((name) => `${ROOT}src/${name}`),
     outdir: `${SITE}lib`,
     bundle: true,
     splitting: true,

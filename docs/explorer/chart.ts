@@ -11,6 +11,8 @@ export const MARGIN = { left: 64, right: 20 };
 export interface Drawing {
   readonly curves: readonly (Float64Array | Error)[];
   readonly recorded: readonly Recorded[];
+  /** Whether the record has a step's rate one step later than the curves. */
+  readonly late: boolean;
   readonly steps: number;
   readonly step: number;
   readonly log: boolean;
@@ -41,7 +43,7 @@ function powers(rates: readonly number[]): number[] {
   return Array.from({ length: Math.floor((most - least) / stride) + 1 }, (_, i) => 10 ** (least + i * stride));
 }
 
-export function chart({ curves, recorded, steps, step, log, width }: Drawing): SVGSVGElement & Plot.Plot {
+export function chart({ curves, recorded, late, steps, step, log, width }: Drawing): SVGSVGElement & Plot.Plot {
   const fits = ({ rate }: { rate: number }): boolean => !log || rate > 0;
   const marks: Plot.Markish[] = [Plot.ruleX([step], { stroke: 'currentColor', strokeOpacity: 0.45 })];
   const rates: number[] = [];
@@ -54,7 +56,7 @@ export function chart({ curves, recorded, steps, step, log, width }: Drawing): S
     marks.push(Plot.dot(now, { x: 'step', y: 'rate', fill: COLOURS[i]!, r: 4 }));
   }
   for (const { points: own } of recorded) {
-    const data = own.filter(fits);
+    const data = own.filter(fits).map(({ step: at, rate }) => ({ step: late ? at - 1 : at, rate }));
     for (const { rate } of data) rates.push(rate);
     const style = { stroke: 'currentColor', strokeWidth: 1.25, ariaLabel: () => 'recorded' };
     marks.push(Plot.dot(data, { x: 'step', y: 'rate', r: data.length === 1 ? 6 : 3, symbol: 'circle', ...style }));

@@ -13,6 +13,9 @@ const logInput = element<HTMLInputElement>('log');
 const probe = element<HTMLInputElement>('probe');
 const status = element('status');
 
+/** What two roundings of one rate may differ by, as a part of the largest. */
+const EQUAL = 1e-9;
+
 const state = readAddress(MOST_CURVES);
 let panels: Panel[] = [];
 /** Learning rates of each curve, or why there are none. */
@@ -33,7 +36,7 @@ function draw(): void {
   const place = element('chart');
   const width = Math.max(260, place.clientWidth);
   const step = probe.valueAsNumber;
-  const svg = chart({ curves: results, recorded, steps: state.steps, step, log: state.log, width });
+  const svg = chart({ curves: results, recorded, late: isLate(), steps: state.steps, step, log: state.log, width });
   const scale = svg.scale('x')!;
   const follow = (event: PointerEvent): void => {
     const box = svg.getBoundingClientRect();
@@ -62,12 +65,21 @@ function draw(): void {
   );
 }
 
+/** Whether the record has, at step t, the rate that was used for it: a curve has it at t - 1. */
+function isLate(): boolean {
+  const points = recorded.flatMap((one) => one.points);
+  return results.some((values) => {
+    const found = values instanceof Error ? undefined : difference(values, points);
+    return found?.before === true && found.relative < EQUAL;
+  });
+}
+
 function compared(values: Float64Array): string {
   const points = recorded.flatMap((one) => one.points);
   if (points.length === 0) return '';
   const found = difference(values, points);
   if (found === undefined) return 'No recorded step is within these training steps.';
-  if (found.relative < 1e-9)
+  if (found.relative < EQUAL)
     return `Equal to the recorded rates${found.before ? ', which are those used for each step' : ''}.`;
   return `Off the recorded rates by up to ${shown(found.relative * 100, 2)} % of the largest, at step ${found.step}.`;
 }

@@ -284,7 +284,9 @@ function relativeRates({ arguments: { warmupInit } }: Choice, steps: number): Fl
 /** The learning rate of every step from 0 to `steps`, by stepping the real scheduler. */
 export function rates(choice: Choice, steps: number, lr: number): Float64Array {
   if (choice.name === 'adafactor') return relativeRates(choice, steps);
-  const optimizer = new AdamW([new Parameter(new Float32Array(1))], { lr });
+  const weight = new Parameter(new Float32Array(1));
+  weight.grad = new Float32Array(1);
+  const optimizer = new AdamW([weight], { lr });
   const made = scheduler(choice, steps, optimizer);
   return Float64Array.from({ length: steps + 1 }, (_, step) => {
     if (step > 0) {

@@ -31,7 +31,7 @@ const MAKE: Readonly<Record<EngineName, () => Promise<Made>>> = {
     const kernels = await parallelKernels({ threads, arenaBytes: 2 ** 20, createWorker });
     return { kernels, asynchronous: true, close: () => kernels.close() };
   },
-  webgpu: () => Promise.reject(new Error('WebGPU is not in this release')),
+  webgpu: () => Promise.reject(new Error('this demo does not run on WebGPU yet')),
 };
 
 export const makeEngine = (name: EngineName): Promise<Made> => MAKE[name]();
@@ -65,7 +65,12 @@ export function engines(): Engine[] {
         : 'Not here: the host has to send the two headers of cross-origin isolation, as npm run docs:serve does.',
       available: isolated && noSimd === '',
     },
-    { name: 'webgpu', title: 'WebGPU', note: 'Not in this release.', available: false },
+    {
+      name: 'webgpu',
+      title: 'WebGPU',
+      note: 'For models whose gradients are on the GPU too (tensorless/webgpu); those of this one are not.',
+      available: false,
+    },
   ];
 }
 

@@ -63,7 +63,9 @@ export function loss(step: number): number {
 }
 
 function stepped(label: string, make: (optimizer: AdamW) => LRScheduler): Line {
-  const optimizer = new AdamW([new Parameter(new Float32Array(1))], { lr: 1 });
+  const weight = new Parameter(new Float32Array(1));
+  weight.grad = new Float32Array(1);
+  const optimizer = new AdamW([weight], { lr: 1 });
   const scheduler = make(optimizer);
   const values = Array.from({ length: STEPS + 1 }, (_, step) => {
     const [lr] = scheduler.getLastLr();
