@@ -1,30 +1,11 @@
-/**
- * The page: choices in, curves out. Its whole state is in the address, so that it can be shared and
- * reloaded.
- */
-import * as Plot from '@observablehq/plot';
-import {
-  type Argument,
-  argumentsOf,
-  type Choice,
-  code,
-  initialChoice,
-  type Name,
-  rates,
-  SCHEDULES,
-} from './schedules.ts';
+/** The page: choices and files in, curves out. */
+import { fitsRate, fitsSteps, MOST_STEPS, readAddress, writeAddress } from './address.ts';
+import { COLOURS, chart, shown } from './chart.ts';
+import { type Panel, panel } from './panel.ts';
+import { difference, type Recorded, readRecorded } from './recorded.ts';
+import { code, initialChoice, type Name, rates, SCHEDULES } from './schedules.ts';
 
-interface State {
-  steps: number;
-  lr: number;
-  log: boolean;
-  curves: Choice[];
-}
-
-/** Colours that differ in lightness too, and stand out on light and dark. */
-const COLOURS = ['#2f81f7', '#db6d28', '#3fb950', '#a371f7', '#d4a72c', '#f778ba', '#1b7c83', '#8b949e'];
 const MOST_CURVES = COLOURS.length;
-
 const element = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
 const stepsInput = element<HTMLInputElement>('steps');
 const lrInput = element<HTMLInputElement>('lr');
@@ -32,49 +13,14 @@ const logInput = element<HTMLInputElement>('log');
 const probe = element<HTMLInputElement>('probe');
 const status = element('status');
 
-function readAddress(): State {
-  const state: State = { steps: 1000, lr: 1e-3, log: false, curves: [] };
-  const query = new URLSearchParams(location.hash.slice(1));
-  const steps = Number(query.get('steps'));
-  if (Number.isInteger(steps) && steps >= 2 && steps <= 20000) state.steps = steps;
-  const lr = Number(query.get('lr'));
-  if (Number.isFinite(lr) && lr > 0) state.lr = lr;
-  state.log = query.get('log') === '1';
-  for (const text of query.getAll('s').slice(0, MOST_CURVES)) {
-    const [name, ...pairs] = text.split(',');
-    if (name === undefined || !Object.hasOwn(SCHEDULES, name)) continue;
-    const choice = initialChoice(name as Name);
-    const given: Record<string, number | string> = { ...choice.arguments };
-    for (const pair of pairs) {
-      const [key, value] = pair.split(':');
-      if (key === undefined || value === undefined || !Object.hasOwn(given, key)) continue;
-      given[key] = typeof given[key] === 'number' ? Number(value) : value;
-    }
-    state.curves.push({ ...choice, arguments: given });
-  }
-  if (state.curves.length === 0) state.curves.push(initialChoice('linear'), initialChoice('cosine'));
-  return state;
-}
+/** What two roundings of one rate may differ by, as a part of the largest. */
+const EQUAL = 1e-9;
 
-function writeAddress({ steps, lr, log, curves }: State): void {
-  const query = new URLSearchParams({ steps: String(steps), lr: String(lr), ...(log && { log: '1' }) });
-  for (const { name, arguments: given } of curves) {
-    query.append('s', [name, ...Object.entries(given).map(([key, value]) => `${key}:${value}`)].join(','));
-  }
-  history.replaceState(null, '', `#${query}`);
-}
-
-const state = readAddress();
+const state = readAddress(MOST_CURVES);
+let panels: Panel[] = [];
 /** Learning rates of each curve, or why there are none. */
 let results: (Float64Array | Error)[] = [];
-
-/** A rate with so many significant digits, the trailing zeros left out. */
-function shown(value: number, digits = 6): string {
-  if (value === 0) return '0';
-  if (value >= 1e-3 && value < 1000) return String(Number(value.toPrecision(digits)));
-  const [mantissa, exponent] = value.toExponential(digits - 1).split('e');
-  return `${Number(mantissa)}e${exponent}`;
-}
+let recorded: Recorded[] = [];
 
 function compute(): void {
   results = state.curves.map((choice) => {
@@ -86,60 +32,26 @@ function compute(): void {
   });
 }
 
-/**
- * At most 1,500 points a curve; corners stay, because every step is drawn where there are fewer.
- */
-function points(values: Float64Array): { step: number; rate: number }[] {
-  const stride = Math.max(1, Math.floor(values.length / 1500));
-  const list = [];
-  for (let step = 0; step < values.length; step += stride) list.push({ step, rate: values[step]! });
-  return list;
-}
-
 function draw(): void {
-  const chart = element('chart');
-  const marks: Plot.Markish[] = [Plot.ruleX([probe.valueAsNumber], { stroke: 'currentColor', strokeOpacity: 0.4 })];
-  for (const [i, values] of results.entries()) {
-    if (values instanceof Error) continue;
-    const data = points(values).filter(({ rate }) => !state.log || rate > 0);
-    marks.push(Plot.line(data, { x: 'step', y: 'rate', stroke: COLOURS[i]!, strokeWidth: 2 }));
-    const rate = values[probe.valueAsNumber];
-    if (rate !== undefined && (!state.log || rate > 0)) {
-      marks.push(Plot.dot([{ step: probe.valueAsNumber, rate }], { x: 'step', y: 'rate', fill: COLOURS[i]!, r: 4 }));
-    }
-  }
-  const svg = Plot.plot({
-    width: Math.max(320, Math.min(1100, chart.clientWidth)),
-    height: Math.max(240, Math.min(420, chart.clientWidth * 0.5)),
-    marginLeft: 64,
-    marginBottom: 36,
-    style: { background: 'transparent', fontSize: '12px', overflow: 'visible' },
-    x: { label: 'step →', domain: [0, state.steps] },
-    y: {
-      label: '↑ learning rate',
-      grid: true,
-      type: state.log ? 'log' : 'linear',
-      ...(state.log ? {} : { zero: true }),
-      tickFormat: (value: number) => shown(value, 3),
-      ticks: 6,
-    },
-    marks,
-  });
-  svg.addEventListener('pointermove', ((event: PointerEvent) => {
+  const place = element('chart');
+  const width = Math.max(260, place.clientWidth);
+  const step = probe.valueAsNumber;
+  const svg = chart({ curves: results, recorded, late: isLate(), steps: state.steps, step, log: state.log, width });
+  const scale = svg.scale('x')!;
+  const follow = (event: PointerEvent): void => {
     const box = svg.getBoundingClientRect();
-    const scale = (svg as unknown as Plot.Plot).scale('x')!;
-    const x = ((event.clientX - box.left) / box.width) * Number(svg.getAttribute('width'));
-    const step = Math.round(Number(scale.invert!(x)));
-    if (step < 0 || step > state.steps || step === probe.valueAsNumber) return;
-    probe.value = String(step);
+    const at = Math.round(Number(scale.invert!(((event.clientX - box.left) / box.width) * width)));
+    if (at < 0 || at > state.steps || at === probe.valueAsNumber) return;
+    probe.value = String(at);
     draw();
-  }) as EventListener);
+  };
+  svg.addEventListener('pointermove', follow);
+  svg.addEventListener('pointerdown', follow);
   // The surrounding element has a role and a name; the marks inside would be read one by one.
   svg.setAttribute('aria-hidden', 'true');
-  chart.replaceChildren(svg);
+  place.replaceChildren(svg);
   element('probe-step').textContent = probe.value;
-  const readout = element('readout');
-  readout.replaceChildren(
+  element('readout').replaceChildren(
     ...results.flatMap((values, i) => {
       if (values instanceof Error) return [];
       const item = document.createElement('span');
@@ -147,10 +59,41 @@ function draw(): void {
       swatch.textContent = '● ';
       swatch.style.color = COLOURS[i]!;
       swatch.setAttribute('aria-hidden', 'true');
-      item.append(swatch, `${SCHEDULES[state.curves[i]!.name].title}: ${shown(values[probe.valueAsNumber]!)}`);
+      item.append(swatch, `${SCHEDULES[state.curves[i]!.name].title}: ${shown(values[step] ?? Number.NaN)}`);
       return [item];
     }),
   );
+}
+
+/** Whether the record has, at step t, the rate that was used for it: a curve has it at t - 1. */
+function isLate(): boolean {
+  const points = recorded.flatMap((one) => one.points);
+  return results.some((values) => {
+    const found = values instanceof Error ? undefined : difference(values, points);
+    return found?.before === true && found.relative < EQUAL;
+  });
+}
+
+function compared(values: Float64Array): string {
+  const points = recorded.flatMap((one) => one.points);
+  if (points.length === 0) return '';
+  const found = difference(values, points);
+  if (found === undefined) return 'No recorded step is within these training steps.';
+  if (found.relative < EQUAL)
+    return `Equal to the recorded rates${found.before ? ', which are those used for each step' : ''}.`;
+  return `Off the recorded rates by up to ${shown(found.relative * 100, 2)} % of the largest, at step ${found.step}.`;
+}
+
+function showPanels(): void {
+  for (const [i, shownPanel] of panels.entries()) {
+    const values = results[i]!;
+    const wrong = values instanceof Error;
+    shownPanel.show(
+      code(state.curves[i]!, state.steps, state.lr),
+      wrong ? values.message : '',
+      wrong ? '' : compared(values),
+    );
+  }
 }
 
 function say(text: string): void {
@@ -169,132 +112,81 @@ async function copy(text: string, said: string): Promise<void> {
   }
 }
 
-function argumentRow(index: number, argument: Argument, update: (value: number | string) => void): HTMLElement {
-  const row = document.createElement('div');
-  row.className = 'argument';
-  const id = `a${index}-${argument.name}`;
-  const label = document.createElement('label');
-  label.htmlFor = id;
-  label.textContent = argument.name;
-  const value = state.curves[index]!.arguments[argument.name]!;
-  if (argument.choices !== undefined) {
-    const select = document.createElement('select');
-    select.id = id;
-    for (const choice of argument.choices) select.add(new Option(choice, choice, false, choice === value));
-    select.addEventListener('change', () => update(select.value));
-    row.append(label, select);
-    return row;
-  }
-  const [least, most, step] = argument.range!;
-  const slider = document.createElement('input');
-  Object.assign(slider, {
-    id,
-    type: 'range',
-    min: String(least),
-    max: String(most === 'steps' ? state.steps : most),
-    step: String(step),
-  });
-  slider.value = String(value);
-  const output = document.createElement('output');
-  output.htmlFor = id;
-  output.textContent = String(value);
-  slider.addEventListener('input', () => {
-    output.textContent = String(slider.valueAsNumber);
-    update(slider.valueAsNumber);
-  });
-  row.append(label, slider, output);
-  return row;
+/** Beside the field, until the number is a good one; '' for that. */
+function complain(input: HTMLInputElement, text: string): void {
+  const place = element(`${input.id}-error`);
+  place.textContent = text;
+  place.hidden = text === '';
+  input.setAttribute('aria-invalid', String(text !== ''));
 }
 
-function panel(choice: Choice, index: number): HTMLElement {
-  const field = document.createElement('fieldset');
-  const legend = document.createElement('legend');
-  legend.textContent = `Schedule ${index + 1}`;
-  const top = document.createElement('div');
-  top.className = 'top';
-  const swatch = document.createElement('span');
-  swatch.className = 'swatch';
-  swatch.style.background = COLOURS[index]!;
-  const select = document.createElement('select');
-  select.setAttribute('aria-label', `Schedule ${index + 1}`);
-  for (const [name, { title }] of Object.entries(SCHEDULES))
-    select.add(new Option(title, name, false, name === choice.name));
-  select.addEventListener('change', () => {
-    state.curves[index] = initialChoice(select.value as Name);
-    render();
-    element('curves').querySelectorAll<HTMLSelectElement>('.top select')[index]!.focus();
-  });
-  top.append(swatch, select);
-  if (state.curves.length > 1) {
-    const remove = document.createElement('button');
-    remove.type = 'button';
-    remove.textContent = 'Remove';
-    remove.setAttribute('aria-label', `Remove schedule ${index + 1}`);
-    remove.addEventListener('click', () => {
-      state.curves.splice(index, 1);
-      render();
-      element('add').focus();
-    });
-    top.append(remove);
-  }
-  const text = document.createElement('pre');
-  text.tabIndex = 0;
-  text.setAttribute('aria-label', `Code of schedule ${index + 1}`);
-  const error = document.createElement('p');
-  error.className = 'error';
-  error.setAttribute('role', 'alert');
-  const show = (): void => {
-    const result = results[index];
-    error.textContent = result instanceof Error ? result.message : '';
-    error.hidden = !(result instanceof Error);
-    text.textContent = code(state.curves[index]!, state.steps, state.lr);
-  };
-  const rows = argumentsOf(choice.name).map((argument) =>
-    argumentRow(index, argument, (value) => {
-      const current = state.curves[index]!;
-      state.curves[index] = { ...current, arguments: { ...current.arguments, [argument.name]: value } };
-      compute();
-      show();
-      draw();
-      writeAddress(state);
-    }),
-  );
-  const button = document.createElement('button');
-  button.type = 'button';
-  button.textContent = 'Copy the code';
-  button.addEventListener('click', () => void copy(text.textContent ?? '', 'Code copied.'));
-  show();
-  field.append(legend, top, ...rows, error, text, button);
-  return field;
+function update(): void {
+  probe.max = String(state.steps);
+  compute();
+  showPanels();
+  draw();
+  writeAddress(state);
 }
 
 function render(): void {
   stepsInput.value = String(state.steps);
   lrInput.value = String(state.lr);
   logInput.checked = state.log;
-  probe.max = String(state.steps);
-  compute();
-  element('curves').replaceChildren(...state.curves.map(panel));
+  complain(stepsInput, '');
+  complain(lrInput, '');
+  panels = state.curves.map((choice, index) =>
+    panel({
+      choice,
+      index,
+      steps: state.steps,
+      removable: state.curves.length > 1,
+      change(next) {
+        state.curves[index] = next;
+        update();
+      },
+      replace(next) {
+        state.curves[index] = next;
+        render();
+        element('curves').querySelectorAll<HTMLSelectElement>('.top select')[index]!.focus();
+      },
+      remove() {
+        state.curves.splice(index, 1);
+        render();
+        element('add').focus();
+      },
+      copy: (text) => void copy(text, 'Code copied.'),
+    }),
+  );
+  element('curves').replaceChildren(...panels.map((one) => one.element));
   element<HTMLButtonElement>('add').disabled = state.curves.length >= MOST_CURVES;
-  draw();
-  writeAddress(state);
+  update();
 }
 
 stepsInput.addEventListener('change', () => {
   const steps = stepsInput.valueAsNumber;
-  if (Number.isInteger(steps) && steps >= 2 && steps <= 20000) state.steps = steps;
-  else say('Training steps must be a whole number from 2 to 20,000.');
+  const most = MOST_STEPS.toLocaleString('en');
+  if (!fitsSteps(steps)) {
+    complain(
+      stepsInput,
+      `Training steps must be a whole number from 2 to ${most}, got ${stepsInput.value || 'nothing'}.`,
+    );
+    return;
+  }
+  state.steps = steps;
   render();
 });
 lrInput.addEventListener('change', () => {
   const lr = lrInput.valueAsNumber;
-  if (Number.isFinite(lr) && lr > 0) state.lr = lr;
-  else say('The learning rate must be greater than 0.');
+  if (!fitsRate(lr)) {
+    complain(lrInput, `The initial learning rate must be greater than 0, got ${lrInput.value || 'nothing'}.`);
+    return;
+  }
+  state.lr = lr;
   render();
 });
 logInput.addEventListener('change', () => {
   state.log = logInput.checked;
-  render();
+  update();
 });
 probe.addEventListener('input', draw);
 element('add').addEventListener('click', () => {
@@ -304,12 +196,58 @@ element('add').addEventListener('click', () => {
   render();
 });
 element('share').addEventListener('click', () => void copy(location.href, 'Link copied.'));
+
+/** Shows what files have recorded; steps and rate follow them where they tell. */
+async function take(files: Iterable<File>): Promise<void> {
+  const errors: string[] = [];
+  const read: Recorded[] = [];
+  for (const file of files) {
+    try {
+      read.push(await readRecorded(file));
+    } catch (error) {
+      const { message } = error as Error;
+      errors.push(message.includes(file.name) ? message : `${file.name}: ${message}`);
+    }
+  }
+  const place = element('record-error');
+  place.textContent = errors.join(' ');
+  place.hidden = errors.length === 0;
+  if (read.length === 0) return;
+  recorded = read;
+  const steps = read.find((one) => one.steps !== undefined)?.steps;
+  if (steps !== undefined && fitsSteps(steps)) state.steps = steps;
+  const told = read.find((one) => one.lr !== undefined)?.lr;
+  const largest = Math.max(...read.flatMap(({ points }) => points.map(({ rate }) => rate)));
+  const lr = told ?? largest;
+  if (fitsRate(lr)) state.lr = lr;
+  const names = read.map(({ name, points }) => `${name} (${points.length} ${points.length === 1 ? 'rate' : 'rates'})`);
+  element('recorded').textContent =
+    `Circles: ${names.join(', ')}.` +
+    (told === undefined ? ' The initial rate is set to the largest recorded; correct it if it was another.' : '');
+  render();
+}
+
+const drop = element('drop');
+for (const name of ['dragenter', 'dragover'] as const)
+  addEventListener(name, (event) => {
+    event.preventDefault();
+    drop.classList.add('over');
+  });
+addEventListener('dragleave', (event) => {
+  if (event.relatedTarget === null) drop.classList.remove('over');
+});
+addEventListener('drop', (event) => {
+  event.preventDefault();
+  drop.classList.remove('over');
+  void take(event.dataTransfer?.files ?? []);
+});
+const file = element<HTMLInputElement>('file');
+file.addEventListener('change', () => void take(file.files ?? []));
 addEventListener('hashchange', () => {
-  Object.assign(state, readAddress());
+  Object.assign(state, readAddress(MOST_CURVES));
   render();
 });
-new ResizeObserver(() => draw()).observe(element('chart'));
+probe.max = String(state.steps);
 probe.value = String(Math.round(state.steps / 4));
 render();
-probe.value = String(Math.round(state.steps / 4));
-draw();
+new ResizeObserver(() => draw()).observe(element('chart'));

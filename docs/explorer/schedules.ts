@@ -3,6 +3,8 @@
  * gives, and its code.
  */
 import {
+  Adafactor,
+  AdafactorSchedule,
   AdamW,
   type Curve,
   cosineAnnealing,
@@ -28,7 +30,14 @@ export interface Argument {
 }
 
 /** A name of transformers, or a curve of PyTorch's schedules, which have no name there. */
-export type Name = SchedulerName | 'step' | 'multi_step' | 'exponential' | 'cosine_annealing' | 'one_cycle';
+export type Name =
+  | SchedulerName
+  | 'adafactor'
+  | 'step'
+  | 'multi_step'
+  | 'exponential'
+  | 'cosine_annealing'
+  | 'one_cycle';
 
 export interface Schedule {
   readonly title: string;
@@ -138,6 +147,13 @@ export const SCHEDULES: Readonly<Record<Name, Schedule>> = {
     warmup: false,
     training: false,
     special: [{ ...factor, initial: 0.9 }, patience, { name: 'windowSize', initial: 20, range: [1, 100, 1] }],
+  },
+  adafactor: {
+    title: 'Adafactor’s own (relative step)',
+    factory: 'getAdafactorSchedule',
+    warmup: false,
+    training: false,
+    special: [{ name: 'warmupInit', initial: 'true', choices: ['true', 'false'] }],
   },
   step: {
     title: 'Step (PyTorch)',
@@ -252,9 +268,25 @@ function scheduler(choice: Choice, steps: number, optimizer: AdamW): LRScheduler
   });
 }
 
+/** Adafactor computes its rates itself, for a weight whose root mean square is 1. */
+function relativeRates({ arguments: { warmupInit } }: Choice, steps: number): Float64Array {
+  const weight = new Parameter(new Float32Array(1).fill(1), [1]);
+  const optimizer = new Adafactor([weight], { scaleParameter: false, warmupInit: warmupInit === 'true' });
+  const made = new AdafactorSchedule(optimizer);
+  weight.grad = new Float32Array(1);
+  return Float64Array.from({ length: steps + 1 }, () => {
+    optimizer.step();
+    made.step();
+    return made.getLastLr()[0]!;
+  });
+}
+
 /** The learning rate of every step from 0 to `steps`, by stepping the real scheduler. */
 export function rates(choice: Choice, steps: number, lr: number): Float64Array {
-  const optimizer = new AdamW([new Parameter(new Float32Array(1))], { lr });
+  if (choice.name === 'adafactor') return relativeRates(choice, steps);
+  const weight = new Parameter(new Float32Array(1));
+  weight.grad = new Float32Array(1);
+  const optimizer = new AdamW([weight], { lr });
   const made = scheduler(choice, steps, optimizer);
   return Float64Array.from({ length: steps + 1 }, (_, step) => {
     if (step > 0) {
@@ -268,6 +300,11 @@ export function rates(choice: Choice, steps: number, lr: number): Float64Array {
 
 /** Code that makes the schedule, ready to paste. */
 export function code(choice: Choice, steps: number, lr: number): string {
+  if (choice.name === 'adafactor')
+    return `import { Adafactor, getAdafactorSchedule } from 'tensorless';
+
+const optimizer = new Adafactor(parameters, { scaleParameter: false, warmupInit: ${choice.arguments.warmupInit} });
+const scheduler = getAdafactorSchedule(optimizer); // reports its rates`;
   const { factory, curve } = SCHEDULES[choice.name];
   const entries = Object.entries(options(choice, steps)).map(
     ([key, value]) =>

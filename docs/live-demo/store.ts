@@ -1,9 +1,22 @@
-/** One run in IndexedDB: the bytes of its checkpoint. */
+/** One run in IndexedDB: the bytes of its checkpoint, and what the page shows beside. */
+import type { Cut } from './messages.ts';
+import type { Sample } from './words.ts';
+
+export interface Stored {
+  readonly bytes: Uint8Array;
+  readonly samples: readonly Sample[];
+  readonly cuts: readonly Cut[];
+  /** A paused run stays paused when the page is opened again. */
+  readonly paused: boolean;
+}
 
 function open(): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
-    const request = indexedDB.open('tensorless-demo', 1);
-    request.onupgradeneeded = () => request.result.createObjectStore('runs');
+    const request = indexedDB.open('tensorless-demo', 2);
+    request.onupgradeneeded = () => {
+      if (request.result.objectStoreNames.contains('runs')) request.result.deleteObjectStore('runs');
+      request.result.createObjectStore('runs');
+    };
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });
@@ -24,10 +37,10 @@ async function transact<T>(mode: IDBTransactionMode, work: (store: IDBObjectStor
   }
 }
 
-export async function save(bytes: Uint8Array): Promise<void> {
-  await transact('readwrite', (store) => store.put(bytes, 'run'));
+export async function save(run: Stored): Promise<void> {
+  await transact('readwrite', (store) => store.put(run, 'run'));
 }
 
-export async function load(): Promise<Uint8Array | undefined> {
-  return transact('readonly', (store) => store.get('run') as IDBRequest<Uint8Array | undefined>);
+export async function load(): Promise<Stored | undefined> {
+  return transact('readonly', (store) => store.get('run') as IDBRequest<Stored | undefined>);
 }

@@ -36,6 +36,7 @@ import {
   type WsdShape,
   warmupStableDecay,
 } from 'tensorless';
+import { themed } from '../build/themed.ts';
 
 interface Line {
   readonly label: string;
@@ -62,7 +63,9 @@ export function loss(step: number): number {
 }
 
 function stepped(label: string, make: (optimizer: AdamW) => LRScheduler): Line {
-  const optimizer = new AdamW([new Parameter(new Float32Array(1))], { lr: 1 });
+  const weight = new Parameter(new Float32Array(1));
+  weight.grad = new Float32Array(1);
+  const optimizer = new AdamW([weight], { lr: 1 });
   const scheduler = make(optimizer);
   const values = Array.from({ length: STEPS + 1 }, (_, step) => {
     const [lr] = scheduler.getLastLr();
@@ -230,11 +233,11 @@ function draw(lines: readonly Line[], axis = '↑ factor'): string {
             );
           })
           .join('');
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${lines.map(({ label }) => label).join(', ')}">
+  return themed(`<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${lines.map(({ label }) => label).join(', ')}">
 <rect width="${WIDTH}" height="${HEIGHT}" rx="6" fill="#ffffff"/>
 ${legend}${text.replace('<svg ', `<svg y="${lines.length > 1 ? 26 : 0}" `)}
 </svg>
-`;
+`);
 }
 
 /** Every picture by its name. */

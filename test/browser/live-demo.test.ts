@@ -1,77 +1,141 @@
 import { createRequire } from 'node:module';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { split } from '../../docs/examples/words/data.ts';
 import { DEFAULTS, Run } from '../../docs/examples/words/train.ts';
-import { launch, serve, shots } from './site.ts';
+import { launch, overflow, type Served, serve, shots, violations, watch } from './site.ts';
 
 const STEPS = 120;
 let browser: Browser;
 let context: BrowserContext;
-let site: Awaited<ReturnType<typeof serve>>;
+let site: Served;
+let page: Page;
+let problems: string[];
 
 beforeAll(async () => {
   [browser, site] = await Promise.all([launch(), serve()]);
-  context = await browser.newContext({ viewport: { width: 1000, height: 1000 } });
 });
 afterAll(async () => {
   await browser.close();
   site.close();
 });
+beforeEach(async () => {
+  context = await browser.newContext({ viewport: { width: 1280, height: 1000 } });
+  page = await context.newPage();
+  await open();
+});
+afterEach(async () => {
+  expect(problems).toEqual([]);
+  await context.close();
+});
 
-async function open(): Promise<Page> {
-  const page = await context.newPage();
-  page.on('pageerror', (error) => {
-    throw error;
-  });
+async function open(): Promise<void> {
+  problems = watch(page);
   await page.goto(`${site.url}live-demo/`);
-  return page;
+}
+
+const line = (text: RegExp): Promise<void> => page.locator('#line', { hasText: text }).waitFor({ timeout: 90_000 });
+const button = (name: string): Promise<void> => page.getByRole('button', { name, exact: true }).click();
+const stepNow = async (): Promise<number> =>
+  Number(/step (\d+)/i.exec(await page.locator('#line').innerText())?.[1] ?? Number.NaN);
+
+async function start(steps: number): Promise<void> {
+  await line(/^step/);
+  await page.locator('summary').click();
+  await page.locator('#steps').fill(String(steps));
+  await button('Start this run');
+  await line(new RegExp(`^step \\d+ of ${steps}`));
 }
 
 describe('the live demo', () => {
-  it('survives reloads and a closed page, and ends with the weights that Node has', async () => {
+  it('starts at once, shows words as they get better, and ends with the hash that Node had', async () => {
+    // Nothing was pressed.
+    await line(/^step [1-9]\d* of 400/);
+    await page.locator('#words li').nth(3).waitFor({ timeout: 90_000 });
+    await page.locator('#verdict', { hasText: /Equal|differ/ }).waitFor({ timeout: 110_000 });
+    expect(await page.locator('#verdict').innerText()).toBe('✓ Equal to the last bit.');
+    expect(await page.locator('#hash').innerText()).toMatch(/^[0-9a-f]{64}$/);
+    expect(await page.locator('#hash').innerText()).toBe(await page.locator('#node-hash').innerText());
+    expect(await page.locator('#words li b').allInnerTexts()).toEqual([
+      '0',
+      '10',
+      '25',
+      '50',
+      '100',
+      '150',
+      '200',
+      '300',
+      '400',
+    ]);
+    expect(await page.locator('#state').innerText()).toBe('3,492 bytes');
+    expect(await page.locator('#adamw').innerText()).toBe('343,320 bytes');
+    await page.screenshot({ path: `${shots}live-demo-done.png`, fullPage: true });
+  });
+
+  it('goes on after kills, reloads and changes of the engine, to the weights that Node has', async () => {
     const words: string[] = createRequire(import.meta.url)('an-array-of-english-words');
     const run = new Run({ ...DEFAULTS, steps: STEPS }, split(words, DEFAULTS.seed));
     while (run.step < STEPS) run.trainStep();
     const expected = await run.hash();
 
-    let page = await open();
-    await page.locator('#line', { hasText: 'Press' }).waitFor();
-    await page.locator('#steps').fill(String(STEPS));
-    await page.getByRole('button', { name: 'Start anew' }).click();
-    await page.locator('#line', { hasText: /^step [1-9]/ }).waitFor();
-    await page.waitForTimeout(1600);
+    await start(STEPS);
+    await page.waitForTimeout(1500);
+    if (await page.getByRole('button', { name: 'Kill', exact: true }).isEnabled()) {
+      await button('Kill');
+      await line(/^Killed at step \d+\. Its last save is after step \d+/);
+      await page.screenshot({ path: `${shots}live-demo-killed.png`, fullPage: true });
+      await button('Resume');
+      await line(/^step|^Done/);
+      expect(await page.locator('#loss [aria-label="killed"]').count()).toBe(1);
+      expect(await page.locator('#loss [aria-label="resumed"]').count()).toBe(1);
+    }
+    for (const engine of ['TypeScript', 'Threads', 'SIMD']) {
+      await page.locator('#engines label', { hasText: engine }).click();
+      await line(/^step|^Done/);
+    }
     await page.reload();
-    await page.locator('#line', { hasText: /^step [1-9]|^Done/ }).waitFor();
-    await page.waitForTimeout(1200);
+    await line(/^step|^Done/);
     await page.close();
-    page = await open();
-    await page.locator('#result').waitFor({ timeout: 60_000 });
-    expect(await page.locator('#line').innerText()).toMatch(/^Done: 120 steps \(simd kernels/);
-    expect(await page.locator('#hash').innerText()).toBe(expected);
-    expect((await page.locator('#words').innerText()).split(', ')).toHaveLength(12);
-    expect(await page.locator('#loss [aria-label="line"] path').count()).toBe(1);
-    await page.screenshot({ path: `${shots}live-demo.png`, fullPage: true });
+    page = await context.newPage();
+    await open();
+    await line(/^Done/);
+    await expect.poll(() => page.locator('#hash').innerText()).toBe(expected);
+    expect(await page.locator('#node-hash').innerText()).toBe(
+      'npm run demo -- --steps 120 --seed 1 --optimizer adafactor --schedule linear',
+    );
     await page.emulateMedia({ colorScheme: 'dark' });
-    await page.setViewportSize({ width: 360, height: 900 });
+    await page.setViewportSize({ width: 390, height: 900 });
     await page.waitForTimeout(200);
-    expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
+    expect(await overflow(page)).toBeLessThanOrEqual(0);
+    expect(await violations(page)).toEqual([]);
     await page.screenshot({ path: `${shots}live-demo-dark-narrow.png`, fullPage: true });
-    await page.close();
   });
 
-  it('pauses, saves, and goes on', async () => {
-    const page = await open();
-    await page.locator('#result').waitFor();
-    await page.locator('#steps').fill('5000');
-    await page.getByRole('button', { name: 'Start anew' }).click();
-    await page.locator('#line', { hasText: /^step [1-9]/ }).waitFor();
-    await page.getByRole('button', { name: 'Pause' }).click();
-    await page.locator('#line', { hasText: 'Paused and saved' }).waitFor();
-    const paused = Number(/after step (\d+)/.exec(await page.locator('#line').innerText())![1]);
-    await page.getByRole('button', { name: 'Go on' }).click();
-    await page.locator('#line', { hasText: /^step [1-9]/ }).waitFor();
-    expect(Number(/step (\d+)/.exec(await page.locator('#line').innerText())![1])).toBeGreaterThan(paused);
-    await page.close();
+  it('stays paused through a reload, and goes on when told', async () => {
+    await start(5000);
+    await line(/^step [1-9]/);
+    await button('Pause');
+    await line(/^Paused and saved after step \d+/);
+    const paused = await stepNow();
+    expect(await page.getByRole('button', { name: 'Kill', exact: true }).isDisabled()).toBe(true);
+    await page.reload();
+    await line(/^Paused and saved/);
+    expect(await stepNow()).toBe(paused);
+    await button('Go on');
+    await expect.poll(stepNow, { timeout: 20_000 }).toBeGreaterThan(paused);
+    await button('Pause');
+    await line(/^Paused/);
+  });
+
+  it('offers four engines, and says why one is not to be had', async () => {
+    await line(/^step/);
+    expect(await page.locator('#engines label').allInnerTexts()).toEqual(['TypeScript', 'SIMD', 'Threads', 'WebGPU']);
+    expect(await page.locator('#engine-note').innerText()).toContain('WebGPU:');
+    const plain = await serve(0, false);
+    await page.goto(`${plain.url}live-demo/`);
+    await line(/^step/);
+    expect(await page.locator('#engines input[value="threads"]').isDisabled()).toBe(true);
+    expect(await page.locator('#engine-note').innerText()).toContain('cross-origin isolation');
+    plain.close();
   });
 });

@@ -1,38 +1,13 @@
-/** The built pages, served as a static host would, and a Chromium to look at them with. */
-import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { extname, join, normalize } from 'node:path';
+/** The built pages, a Chromium to look at them with, and what every page has to fulfil. */
+import { existsSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { type Browser, chromium } from 'playwright-core';
+import { type Browser, chromium, type Page } from 'playwright-core';
 
-const site = fileURLToPath(new URL('../../docs/site/', import.meta.url));
-const TYPES: Readonly<Record<string, string>> = {
-  '.html': 'text/html',
-  '.js': 'text/javascript',
-  '.css': 'text/css',
-  '.svg': 'image/svg+xml',
-};
+export { type Served, serve } from '../../docs/build/serve.ts';
 
-export async function serve(): Promise<{ url: string; close: () => void }> {
-  const server: Server = createServer((request, response) => {
-    const path = normalize(decodeURIComponent(new URL(request.url!, 'http://x').pathname));
-    const file = join(site, path.endsWith('/') ? `${path}index.html` : path);
-    readFile(file).then(
-      (bytes) => response.setHeader('content-type', TYPES[extname(file)] ?? 'application/octet-stream').end(bytes),
-      () => response.writeHead(404).end(),
-    );
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
-    close() {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
-}
+const SITE = fileURLToPath(new URL('../../docs/site/', import.meta.url));
+const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
   existsSync(path),
@@ -57,4 +32,33 @@ export function launch(more: readonly string[] = []): Promise<Browser> {
 }
 
 /** Where screenshots go, for a person to look at; not kept. */
-export const shots = fileURLToPath(new URL('../../docs/site/screenshots/', import.meta.url));
+export const shots: string = fileURLToPath(new URL('../../docs/site/screenshots/', import.meta.url));
+
+/** All built pages of a folder, as addresses below the site's root. */
+export const built = (folder = ''): string[] =>
+  readdirSync(SITE + folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.html'))
+    .map((name) => folder + name.replace(/(^|\/)index\.html$/, '$1'))
+    .sort();
+
+/** Errors of a page, as they happen. */
+export function watch(page: Page): string[] {
+  const problems: string[] = [];
+  page.on('pageerror', (error) => problems.push(error.message));
+  page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
+  return problems;
+}
+
+/** How far a page is wider than its window, in pixels. */
+export const overflow = (page: Page): Promise<number> =>
+  page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+
+/** What axe finds wrong with a page. */
+export async function violations(page: Page): Promise<string[]> {
+  await page.addScriptTag({ path: axe });
+  return page.evaluate(async () => {
+    type Found = { id: string; nodes: { html: string }[] }[];
+    const { axe } = globalThis as unknown as { axe: { run(): Promise<{ violations: Found }> } };
+    return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes[0]!.html.slice(0, 200)}`);
+  });
+}

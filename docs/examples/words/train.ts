@@ -60,6 +60,8 @@ export class Run {
   readonly scheduler: LRScheduler;
   /** Steps done. */
   step = 0;
+  /** Time that the optimizer's steps took, in all. */
+  optimizerMilliseconds = 0;
   /** Loss and learning rate of every tenth step, for the picture. */
   history: { step: number; loss: number; lr: number }[] = [];
 
@@ -74,12 +76,20 @@ export class Run {
   constructor(options: RunOptions, split: Split, kernels: Kernels = typescriptKernels) {
     this.options = options;
     this.split = split;
-    this.#weights = initialise(SIZES, options.seed);
+    const initial = initialise(SIZES, options.seed);
     const shape = shapes(SIZES);
     const names = Object.keys(shape) as (keyof Weights)[];
-    this.#gradients = Object.fromEntries(
-      names.map((name) => [name, new Float32Array(this.#weights[name].length)]),
-    ) as unknown as Weights;
+    // Where the kernels work without copying.
+    const arrays = (fill: (array: Float32Array, name: keyof Weights) => void): Weights =>
+      Object.fromEntries(
+        names.map((name) => {
+          const array = kernels.allocate('float32', initial[name].length);
+          fill(array, name);
+          return [name, array];
+        }),
+      ) as Record<keyof Weights, Float32Array>;
+    this.#weights = arrays((array, name) => array.set(initial[name]));
+    this.#gradients = arrays((array) => array.fill(0));
     this.parameters = names.map((name) => new Parameter(this.#weights[name], shape[name], { name }));
     // T5's way of using Adafactor: an external learning rate with warm-up, no parameter scale.
     this.optimizer =
@@ -100,6 +110,30 @@ export class Run {
 
   /** One step; returns the loss of its batch. */
   trainStep(): number {
+    const batchLoss = this.#backward();
+    const begun = performance.now();
+    this.optimizer.step();
+    this.#advance(begun);
+    return batchLoss;
+  }
+
+  /** The same step, by kernels that do it elsewhere: on threads, say. */
+  async trainStepAsync(): Promise<number> {
+    const batchLoss = this.#backward();
+    const begun = performance.now();
+    await this.optimizer.stepAsync();
+    this.#advance(begun);
+    return batchLoss;
+  }
+
+  #advance(begun: number): void {
+    this.optimizerMilliseconds += performance.now() - begun;
+    this.scheduler.step();
+    this.step++;
+  }
+
+  /** Gradients of the next batch; returns its loss. */
+  #backward(): number {
     const { train } = this.split;
     let count = 0;
     for (let w = 0; w < BATCH; w++) {
@@ -111,9 +145,6 @@ export class Run {
     backward(this.#weights, SIZES, this.#contexts, this.#targets, count, this.#space, this.#gradients);
     for (const parameter of this.parameters) parameter.grad = this.#gradients[parameter.name as keyof Weights];
     if (this.step % 10 === 0) this.history.push({ step: this.step, loss: batchLoss, lr: this.lr });
-    this.optimizer.step();
-    this.scheduler.step();
-    this.step++;
     return batchLoss;
   }
 

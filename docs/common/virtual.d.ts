@@ -1,0 +1,3 @@
+declare module 'virtual:recorded' {
+  export const recorded: import('../build/recorded.ts').Recorded;
+}
