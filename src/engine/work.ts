@@ -2,10 +2,10 @@
  * One parameter's work as plain data, so that it can be handed to another thread as it is: where
  * its arrays are, how they are cut, and the numbers that a rule's loops need.
  */
-import type { DType, NumericArray } from '../core/dtype.ts';
+import { type DType, isSixteen, type NumericArray } from '../core/dtype.ts';
 import { sizeOf } from '../core/parameter.ts';
 import type { StateArray } from '../core/state-dict.ts';
-import { blockLength, blockRows } from '../loops/blocks.ts';
+import { blockLength, blockRows, isFar } from '../loops/blocks.ts';
 
 /**
  * How a parameter is cut: as matrices (over its last two dimensions), or as one row of all its
@@ -89,4 +89,12 @@ export function total({ sums, sumsEach }: Work, which: number): number {
   let sum = 0;
   for (let b = which; b < sums.length; b += sumsEach) sum += sums[b]!;
   return sum;
+}
+
+/**
+ * Whether sums over this matrix go by streams. Not in 16 bits: there the loops read strips, which
+ * are in the first cache or short.
+ */
+export function goesFar({ cut, dtype }: Work): boolean {
+  return isFar(cut.rows, cut.cols) && !isSixteen(dtype);
 }

@@ -17,7 +17,8 @@ const VECTOR_BLOCK = 65536;
 
 /**
  * Elements from which on a matrix is not in the caches when its turn comes, as a rule: 1 MiB of
- * float32. The passes that only read it then do so at eight places of a block at once.
+ * float32. The passes that only read it then do so at eight places of a block at once; the order of
+ * sums is told in `sums.ts`.
  */
 const FAR = 2 ** 18;
 /** Rows from stream to stream, at most. */
@@ -36,7 +37,7 @@ export function blockRows(rows: number, cols: number): number {
   return Math.max(16, roundUp4(rows / MOST_BLOCKS), roundUp4(LEAST_ELEMENTS / Math.max(1, cols)));
 }
 
-/** Whether the sums over a matrix go by streams; the order of sums is told in `sums.ts`. */
+/** Whether the sums over a matrix go by streams, where they are not over 16-bit numbers. */
 export function isFar(rows: number, cols: number): boolean {
   return rows * cols >= FAR;
 }

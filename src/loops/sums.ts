@@ -10,11 +10,11 @@
  *
  * Where a matrix of float32 or float64 is large (`isFar` in `blocks.ts`), its blocks are read by
  * eight streams, because a processor fetches ahead within a page only:
- * - rows: with R rows left, those from i are i, i + a, ... i + 7a with a = min(128, ⌊R / 8⌋). Their
- *   first four are a group as above, then the other four, then the next i. When a rows have been
- *   taken so, the same again from there; fewer than eight are neighbours.
- * - a flat range of n elements: eight elements from 0, eight from s, ... from 7s, then from 8 and so
- *   on, with s = 8 ⌊n / 64⌋; what is left after 8s, in its order.
+ * - rows: with R rows left from row b, a = min(128, ⌊R / 8⌋), and for i = b, b + 1, ... b + a - 1
+ *   the rows i, i + a, ... i + 7a: their first four are a group as above, the other four the next.
+ *   Then the same again from b + 8a; fewer than eight rows are neighbours.
+ * - a flat range of n elements: eight from 0, eight from s, ... eight from 7s, then from 8, from
+ *   s + 8 and so on, with s = 8 ⌊n / 64⌋; what is left after 8s, in its order.
  *
  * Two lanes are what WebAssembly's f64x2 has, and four rows by two lanes are eight independent
  * chains of additions, which is what hides the addition's latency in V8 (measured, Node 20.20:
@@ -34,6 +34,11 @@ export function sumSquares(x: LookedUp, offset: number, length: number): number 
 /** {@link sumSquares} by eight streams. */
 export function sumSquaresFar(x: LookedUp, offset: number, length: number): number {
   return squaresBy(x, offset, length, lengthOfStream(length));
+}
+
+/** x², or 0 from the end on, which changes no sum of squares. */
+function squareAt(x: LookedUp, k: number, end: number): number {
+  return k < end ? x[k]! * x[k]! : 0;
 }
 
 /** By eight streams of `stream` elements each, then what is left. */
@@ -69,12 +74,12 @@ function squaresBy(x: LookedUp, offset: number, length: number, stream: number):
     l7 += x7 * x7;
   }
   const k = offset + 8 * rounds;
-  if (k < end) l0 += x[k]! * x[k]!;
-  if (k + 1 < end) l1 += x[k + 1]! * x[k + 1]!;
-  if (k + 2 < end) l2 += x[k + 2]! * x[k + 2]!;
-  if (k + 3 < end) l3 += x[k + 3]! * x[k + 3]!;
-  if (k + 4 < end) l4 += x[k + 4]! * x[k + 4]!;
-  if (k + 5 < end) l5 += x[k + 5]! * x[k + 5]!;
-  if (k + 6 < end) l6 += x[k + 6]! * x[k + 6]!;
+  l0 += squareAt(x, k, end);
+  l1 += squareAt(x, k + 1, end);
+  l2 += squareAt(x, k + 2, end);
+  l3 += squareAt(x, k + 3, end);
+  l4 += squareAt(x, k + 4, end);
+  l5 += squareAt(x, k + 5, end);
+  l6 += squareAt(x, k + 6, end);
   return l0 + l1 + (l2 + l3) + (l4 + l5 + (l6 + l7));
 }

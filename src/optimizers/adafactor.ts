@@ -17,14 +17,12 @@
  * @module
  */
 import { number, show } from '../core/check.ts';
-import { isSixteen } from '../core/dtype.ts';
 import { power } from '../core/math.ts';
 import type { Parameter } from '../core/parameter.ts';
 import type { StateArray } from '../core/state-dict.ts';
 import { flatBlock, type Pass, rowsBlock } from '../engine/pass.ts';
 import type { Strip } from '../engine/strip.ts';
-import { OWN, places, total, type Work } from '../engine/work.ts';
-import { isFar } from '../loops/blocks.ts';
+import { goesFar, OWN, places, total, type Work } from '../engine/work.ts';
 import * as matrix64 from '../loops/generated/matrix64.ts';
 import { sumSquares as sumSquares64, sumSquaresFar as sumSquaresFar64 } from '../loops/generated/sums64.ts';
 import * as vector64 from '../loops/generated/vector64.ts';
@@ -72,7 +70,7 @@ export interface AdafactorOptions extends CommonOptions {
   warmupInit?: boolean;
 }
 
-/** Places of the numbers that the loops need, and of what is remembered of the last update. */
+/** Places of the loops' numbers, and of what is remembered of the last update. */
 const N = places(OWN, ['beta2', 'rest2', 'eps1', 'beta1', 'keep', 'scale', 'rms', 'rate']);
 /** Partial sums of a block: of G² (a vector's), of U², of P². */
 const SUM = { gradient: 0, update: 1, weights: 2 } as const;
@@ -113,14 +111,6 @@ type AdafactorStrip = Strip<AdafactorLoops>;
 
 // ---------------------------------------------------------------- passes
 
-/**
- * Whether the sums go by streams. Not in 16 bits: there the loops read strips, which are in the
- * first cache or short.
- */
-function goesFar({ cut, dtype }: AdafactorWork): boolean {
-  return isFar(cut.rows, cut.cols) && !isSixteen(dtype);
-}
-
 /** Pass 0 of a matrix: row and column sums of G²; columns of several blocks are kept apart. */
 function reduceRows(
   strip: AdafactorStrip,
@@ -160,17 +150,14 @@ function measureRows(
   _: number,
   into: number,
 ): void {
-  const { cols, rows } = work.cut;
-  const { sums, own } = work;
-  const colAt = Math.floor(row / rows) * cols;
+  const { cut, sums, own } = work;
+  const { cols } = cut;
   const { rowInverse, colInverse } = own;
+  const colAt = Math.floor(row / cut.rows) * cols;
   const update = into + SUM.update;
   const far = goesFar(work);
   sums[update] = g.loops.measure(g.array, g.at, count, cols, rowInverse, row, colInverse, colAt, sums[update]!, far);
-  const length = count * cols;
-  sums[into + SUM.weights]! += far
-    ? p.loops.sumSquaresFar(p.array, p.at, length)
-    : p.loops.sumSquares(p.array, p.at, length);
+  sums[into + SUM.weights]! += p.loops[far ? 'sumSquaresFar' : 'sumSquares'](p.array, p.at, count * cols);
 }
 
 /** Pass 2 of a matrix: P, through the first moment where there is one. */
@@ -385,15 +372,8 @@ const adafactor: Rule<AdafactorOptions, AdafactorLoops, Decay> = {
   numbers: OWN + Object.keys(N).length,
   sums: Object.keys(SUM).length,
   own({ matrix, lead, rows, cols }) {
-    const [height, width] = matrix ? [lead * rows, lead * cols] : [0, 0];
-    return {
-      rowSums: height,
-      colSums: width,
-      rowInverse: height,
-      colInverse: width,
-      rowScale: height,
-      colScale: width,
-    };
+    const [r, c] = matrix ? [lead * rows, lead * cols] : [0, 0];
+    return { rowSums: r, colSums: c, rowInverse: r, colInverse: c, rowScale: r, colScale: c };
   },
   loops: twins(float32, float64),
   exact: ({ eps }) => eps[0] < 2 ** -100,

@@ -18,6 +18,11 @@ export function sumSquaresFar(x: Uint16Array, offset: number, length: number, ta
   return squaresBy(x, offset, length, lengthOfStream(length), table);
 }
 
+/** x², or 0 from the end on, which changes no sum of squares. */
+function squareAt(x: Uint16Array, k: number, end: number, table: Float32Array): number {
+  return k < end ? table[x[k]!]! * table[x[k]!]! : 0;
+}
+
 /** By eight streams of `stream` elements each, then what is left. */
 function squaresBy(x: Uint16Array, offset: number, length: number, stream: number, table: Float32Array): number {
   let l0 = 0;
@@ -51,12 +56,12 @@ function squaresBy(x: Uint16Array, offset: number, length: number, stream: numbe
     l7 += x7 * x7;
   }
   const k = offset + 8 * rounds;
-  if (k < end) l0 += table[x[k]!]! * table[x[k]!]!;
-  if (k + 1 < end) l1 += table[x[k + 1]!]! * table[x[k + 1]!]!;
-  if (k + 2 < end) l2 += table[x[k + 2]!]! * table[x[k + 2]!]!;
-  if (k + 3 < end) l3 += table[x[k + 3]!]! * table[x[k + 3]!]!;
-  if (k + 4 < end) l4 += table[x[k + 4]!]! * table[x[k + 4]!]!;
-  if (k + 5 < end) l5 += table[x[k + 5]!]! * table[x[k + 5]!]!;
-  if (k + 6 < end) l6 += table[x[k + 6]!]! * table[x[k + 6]!]!;
+  l0 += squareAt(x, k, end, table);
+  l1 += squareAt(x, k + 1, end, table);
+  l2 += squareAt(x, k + 2, end, table);
+  l3 += squareAt(x, k + 3, end, table);
+  l4 += squareAt(x, k + 4, end, table);
+  l5 += squareAt(x, k + 5, end, table);
+  l6 += squareAt(x, k + 6, end, table);
   return l0 + l1 + (l2 + l3) + (l4 + l5 + (l6 + l7));
 }

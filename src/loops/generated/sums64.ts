@@ -18,6 +18,11 @@ export function sumSquaresFar(x: Float64Array, offset: number, length: number): 
   return squaresBy(x, offset, length, lengthOfStream(length));
 }
 
+/** x², or 0 from the end on, which changes no sum of squares. */
+function squareAt(x: Float64Array, k: number, end: number): number {
+  return k < end ? x[k]! * x[k]! : 0;
+}
+
 /** By eight streams of `stream` elements each, then what is left. */
 function squaresBy(x: Float64Array, offset: number, length: number, stream: number): number {
   let l0 = 0;
@@ -51,12 +56,12 @@ function squaresBy(x: Float64Array, offset: number, length: number, stream: numb
     l7 += x7 * x7;
   }
   const k = offset + 8 * rounds;
-  if (k < end) l0 += x[k]! * x[k]!;
-  if (k + 1 < end) l1 += x[k + 1]! * x[k + 1]!;
-  if (k + 2 < end) l2 += x[k + 2]! * x[k + 2]!;
-  if (k + 3 < end) l3 += x[k + 3]! * x[k + 3]!;
-  if (k + 4 < end) l4 += x[k + 4]! * x[k + 4]!;
-  if (k + 5 < end) l5 += x[k + 5]! * x[k + 5]!;
-  if (k + 6 < end) l6 += x[k + 6]! * x[k + 6]!;
+  l0 += squareAt(x, k, end);
+  l1 += squareAt(x, k + 1, end);
+  l2 += squareAt(x, k + 2, end);
+  l3 += squareAt(x, k + 3, end);
+  l4 += squareAt(x, k + 4, end);
+  l5 += squareAt(x, k + 5, end);
+  l6 += squareAt(x, k + 6, end);
   return l0 + l1 + (l2 + l3) + (l4 + l5 + (l6 + l7));
 }

@@ -102,8 +102,8 @@ export function measure64(
 
 /**
  * Eight rows at a time, `far` bytes from each other: `rows` rounds, each one row further. In
- * `lanes`, `sums` and `row` they are `apart` rows from each other; {@link measureFar32} has its lanes
- * by groups, two a round.
+ * `lanes`, `sums` and `row` they are `apart` rows from each other; measureFar has lanes by groups,
+ * two a round.
  */
 export function reduceFar32(
   g: usize, stride: usize, far: usize, rows: i32, cols: i32, lanes: usize, apart: usize, col: usize,
@@ -177,7 +177,10 @@ export function sumSquares64(x: usize, length: i32, lanes: usize, first: i32, ah
   return sumSquares<f64>(x, length, lanes, first, ahead);
 }
 
-/** Eight parts of `length` elements, a multiple of 8, `far` bytes apart; sumSquares goes on from there. */
+/**
+ * Eight parts of `length` elements, a multiple of 8, `far` bytes apart; sumSquares goes on from
+ * there.
+ */
 export function sumSquaresFar32(x: usize, length: i32, far: usize, lanes: usize, first: i32): void {
   sumSquaresFar<f32>(x, length, far, lanes, first);
 }
