@@ -298,6 +298,14 @@ export async function main(saves: Saves | undefined, createWorker?: () => Worker
     run(`schedule ${name}`, make, 'float64');
   }
   const simd = withSimd(bits, saves);
+  if (simd !== 'none') {
+    // Bits of their own, so that they are runs like the others.
+    kernels = simdKernels({ arithmetic: 'float32' });
+    for (const [name, make] of Object.entries(OPTIMIZERS)) {
+      for (const dtype of DTYPES) run(`float32 level, ${name}, ${dtype}`, make, dtype);
+    }
+    kernels = typescriptKernels;
+  }
   const float16Array = withFloat16Array(bits, saves);
   const threads = await withThreads(createWorker);
   bits.widening = hash([fromBfloat16(Uint16Array.from({ length: 65536 }, (_, k) => k))]);
