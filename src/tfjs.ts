@@ -17,10 +17,11 @@ import type { DeviceKernels } from './frameworks/tf-gpu.ts';
 import { TfOptimizer } from './frameworks/tf-optimizer.ts';
 import type { MakeOptimizer } from './frameworks/tf-variables.ts';
 
-export type { DeviceKernels } from './frameworks/tf-gpu.ts';
+export type { BufferRange, DeviceKernels, DeviceLike } from './frameworks/tf-gpu.ts';
+export type { Gradients } from './frameworks/tf-gradients.ts';
 export type { BatchCallbacks } from './frameworks/tf-optimizer.ts';
 export type { NamedTensor } from './frameworks/tf-tensors.ts';
-export type { AnyVariable } from './frameworks/tf-variables.ts';
+export type { AnyVariable, LayerVariable } from './frameworks/tf-variables.ts';
 export { type MakeOptimizer, TfOptimizer };
 
 /** Options of {@link tfOptimizer}. */

@@ -4,6 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as layers from '@tensorflow/tfjs-layers';
 import { Adafactor, AdamW, getLinearScheduleWithWarmup, type LRScheduler, type Parameter } from 'tensorless';
 
+import { simdKernels } from 'tensorless/simd';
 import { type TfOptimizer, tfOptimizer } from 'tensorless/tfjs';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parallelKernels } from './_parallel.ts';
@@ -301,7 +302,10 @@ it('a variable that takes the place of one that is gone goes on; one of another 
   expect(() => optimizer.applyGradients({ place: tf.tensor([1, 1, 1]) })).toThrow('had shape [2] before');
 });
 
-it('what make returns is looked at', async () => {
+it('what it is given, and what make returns, is looked at', async () => {
+  const other = { kernels: simdKernels() as never };
+  expect(() => tfOptimizer(make, other)).toThrow('must be those of webgpuKernels(tf.backend().device)');
+  expect(() => tfOptimizer(make, { classname: 'A' } as never)).toThrow('unknown option');
   await tf.setBackend('cpu');
   const { variables, loss } = problem();
   const promised = tfOptimizer((async (params: Parameter[]) => new AdamW(params)) as never);

@@ -16,6 +16,7 @@ const GROUPS: readonly (readonly [title: string, pages: readonly string[]])[] = 
       'checkpoints',
       'pytorch',
       'tensorflow-js',
+      'jax-js',
       'simd',
       'parallel',
       'webgpu',

@@ -42,8 +42,9 @@ export function fromNamed(values: Iterable<readonly [name: string, value: NamedV
  * Loads the states of these parameters into their optimizer, all or none, and returns those that
  * found none of them.
  *
- * @param options - `match`: which state is whose. `beside`: the state of other parameters, by index; what is neither there nor among the
- * states begins anew. `all`: a state that finds no parameter is refused.
+ * @param options - `match`: which state is whose. `beside`: the state of other parameters, by
+ * index; what is neither there nor among the states begins anew. `all`: a state that finds no
+ * parameter is refused.
  */
 export function loadStates(
   where: string,

@@ -8,21 +8,41 @@ import type { Kernels } from '../engine/kernels.ts';
 import type { Optimizer } from '../optimizers/optimizer.ts';
 import { backendOf, nameOf } from './tf-tensors.ts';
 
+type Queue = { submit(commands: object[]): void };
+
 type Commands = {
   copyBufferToBuffer(from: object, fromByte: number, to: object, toByte: number, size: number): void;
   finish(): object;
 };
 
+/** What is needed of a `GPUDevice`. */
+export interface DeviceLike {
+  /** Takes commands. */
+  readonly queue: object;
+  /** Begins commands. */
+  createCommandEncoder(): object;
+}
+
+/** Where an array is. */
+export interface BufferRange {
+  /** A `GPUBuffer`. */
+  readonly buffer: object;
+  /** First byte. */
+  readonly offset: number;
+  /** Number of bytes. */
+  readonly size: number;
+}
+
 /** What is needed of the kernels of `tensorless/webgpu`. */
 export interface DeviceKernels extends Kernels {
   /** The device of the backend: `tf.backend().device`. */
-  readonly device: { readonly queue: { submit(commands: object[]): unknown }; createCommandEncoder(): object };
+  readonly device: DeviceLike;
   /** An array over a buffer. */
   wrap(buffer: object, dtype: 'float32', length: number): Float32Array;
   /** An array with these numbers. */
   upload(array: Float32Array): Float32Array;
   /** Where an array is. */
-  rangeOf(array: Float32Array): { buffer: object; offset: number; size: number };
+  rangeOf(array: Float32Array): BufferRange;
   /** Makes the state readable. */
   read(optimizer: Optimizer): Promise<unknown>;
 }
@@ -91,7 +111,7 @@ export class GpuCopies {
     const { buffer, offset, size } = this.kernels.rangeOf(array);
     const commands = device.createCommandEncoder() as Commands;
     commands.copyBufferToBuffer(given.buffer, 0, buffer, offset, size);
-    device.queue.submit([commands.finish()]);
+    (device.queue as Queue).submit([commands.finish()]);
     given.tensorRef.dispose();
   }
 

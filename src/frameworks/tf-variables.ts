@@ -17,7 +17,13 @@ import { isReadable, sameShape } from './tf-tensors.ts';
 export type MakeOptimizer = (parameters: Parameter[]) => Optimizer;
 
 /** A variable, or what a Layers model has in the place of one (`model.trainableWeights`). */
-export type AnyVariable = Variable | { read(): Tensor };
+export type AnyVariable = Variable | LayerVariable;
+
+/** A variable of a Layers model. */
+export interface LayerVariable {
+  /** The variable of TensorFlow.js behind it. */
+  read(): Tensor;
+}
 
 /** A variable and its weights. */
 type Weights = readonly [variable: Variable, values: Float32Array];
