@@ -30,7 +30,7 @@ const CURVES: Curves = Object.fromEntries(
 const METRIC: readonly string[] = ['reduce_lr_on_plateau', 'greedy'];
 
 /** Every name that can be drawn. */
-export const NAMES: readonly string[] = [...Object.values(SchedulerType), ...Object.keys(CURVES), 'adafactor'];
+export const NAMES: readonly string[] = [...Object.values(SchedulerType), ...Object.keys(CURVES).sort(), 'adafactor'];
 
 /** What is long in code and often typed. */
 const SHORT: Readonly<Record<string, string>> = {
