@@ -23,6 +23,7 @@ import type { StateArray } from './core/state-dict.ts';
 import { ENGINE } from './engine/engine.ts';
 import type { Kernels } from './engine/kernels.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
+import type { Rule, Slot } from './optimizers/rule.ts';
 import type { Stepper } from './optimizers/step.ts';
 import { arrayAt, checkedRange, type GPUArray, Home, homeOf } from './webgpu/arrays.ts';
 import { download } from './webgpu/download.ts';
@@ -190,15 +191,17 @@ export function webgpuKernels(device: GPUDeviceLike, options: WebGPUOptions = {}
     },
     [ENGINE]: {
       executor: {
-        run: async (course) => {
-          (course as Stepper).run();
-          await recorder.settle('stepAsync', course as Stepper);
+        async run(course: Stepper) {
+          course.run();
+          await recorder.settle('stepAsync', course);
         },
         forget: (owner) => recorder.forget(owner),
       },
       device: {
         gradient: (at, parameter, index) => (parameter.grad === null ? null : recorder.gradient(at, parameter, index)),
-        step: (course, slots, rule, memo) => recorder.step(course as Stepper, slots as never, rule as never, memo),
+        step(course: Stepper, slots: readonly Slot[], rule: Rule, memo) {
+          recorder.step(course, slots, rule, memo);
+        },
         read: (array) => {
           const home = ownHome('stateDict', array);
           if (asked !== undefined) {
