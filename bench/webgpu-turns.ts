@@ -15,7 +15,7 @@ const optimizers = {
 /** Nanoseconds an element, the median of turns that take turns. */
 export interface Measured {
   readonly optimizer: keyof typeof optimizers;
-  readonly exact: number;
+  readonly double: number;
   readonly float32: number;
   /** Gradient read, step with SIMD, weights written. */
   readonly around: number;
@@ -35,7 +35,7 @@ export async function measure({ device: open, say }: Given): Promise<void> {
   const rows: Measured[] = [];
   for (const optimizer of ['AdamW', 'Adafactor'] as const) {
     const steps: Record<string, () => Promise<unknown>> = {};
-    for (const arithmetic of ['float32', 'exact'] as const) {
+    for (const arithmetic of ['float32', 'double'] as const) {
       const kernels = webgpuKernels(device, { arithmetic });
       const weight = new Parameter(kernels.upload(numbers(1)), [SIDE, SIDE]);
       weight.grad = kernels.upload(numbers(2));
@@ -66,7 +66,7 @@ export async function measure({ device: open, say }: Given): Promise<void> {
       }
     }
     const median = (name: string): number => times[name]!.toSorted((a, b) => a - b)[Math.floor(TURNS / 2)]!;
-    rows.push({ optimizer, exact: median('exact'), float32: median('float32'), around: median('around') });
+    rows.push({ optimizer, double: median('double'), float32: median('float32'), around: median('around') });
   }
   say(JSON.stringify(rows));
 }

@@ -19,15 +19,15 @@ for (const place of places) {
   }
   const said: string[] = [];
   await place.run({ file, name: 'measure', given: {} }, (line) => said.push(line));
-  for (const { optimizer, exact, float32, around } of JSON.parse(said.at(-1)!) as Measured[]) {
-    const [a, b, c] = [exact, float32, around].map((time) => time.toPrecision(3));
+  for (const { optimizer, double, float32, around } of JSON.parse(said.at(-1)!) as Measured[]) {
+    const [a, b, c] = [double, float32, around].map((time) => String(Number(time.toPrecision(3))));
     lines.push(`| ${place.name} | ${optimizer} | ${a} | ${b} | ${c} |`);
   }
 }
 clean();
 const table = `Nanoseconds an element, a matrix of 512 × 512, float32; medians of turns that take turns (${cpus()[0]!.model.trim()}, ${cpus().length} cores, shared):
 
-| adapter | | exact | float32 | by way of the CPU |
+| adapter | | double | float32 | by way of the CPU |
 | --- | --- | --- | --- | --- |
 ${lines.join('\n')}
 
