@@ -23,6 +23,7 @@ import type { StateArray } from './core/state-dict.ts';
 import { ENGINE } from './engine/engine.ts';
 import type { Kernels } from './engine/kernels.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
+import type { Rule, Slot } from './optimizers/rule.ts';
 import type { Stepper } from './optimizers/step.ts';
 import { arrayAt, checkedRange, type GPUArray, Home, homeOf } from './webgpu/arrays.ts';
 import { download } from './webgpu/download.ts';
@@ -34,11 +35,11 @@ export type { GPUArray, GPUBufferLike, GPUDeviceLike, GPUEncoderLike };
 /** Options of {@link webgpuKernels}. */
 export interface WebGPUOptions {
   /**
-   * `"exact"` (default): double, made of whole numbers: the bits of all other engines, on every
+   * `"double"` (default), made of whole numbers: the bits of all other engines, on every
    * GPU. `"float32"`: the hardware's own arithmetic, many times faster; its bits are another GPU's,
    * or another driver's, no more.
    */
-  arithmetic?: 'exact' | 'float32';
+  arithmetic?: 'double' | 'float32';
 }
 
 /** Which elements of a buffer an array has. */
@@ -52,7 +53,7 @@ export interface WebGPUKernels extends Kernels {
   /** The device. */
   readonly device: GPUDeviceLike;
   /** Which arithmetic. */
-  readonly arithmetic: 'exact' | 'float32';
+  readonly arithmetic: 'double' | 'float32';
   /**
    * An array over a buffer of yours, or a range of it: for a Parameter's data, or its `grad`. The
    * buffer needs the usage STORAGE (and COPY_SRC to be read, COPY_DST to be set). Its elements can
@@ -108,7 +109,7 @@ export interface WebGPUKernels extends Kernels {
 export function webgpuKernels(device: GPUDeviceLike, options: WebGPUOptions = {}): WebGPUKernels {
   const where = 'webgpuKernels';
   const given = checkedOptions(where, options, ['arithmetic']);
-  const level = oneOf(`${where}: arithmetic`, given.arithmetic ?? 'exact', ['exact', 'float32']);
+  const level = oneOf(`${where}: arithmetic`, given.arithmetic ?? 'double', ['double', 'float32']);
   if (typeof (device as Partial<GPUDeviceLike> | null)?.createComputePipeline !== 'function') {
     const repair = typeof (device as { then?: unknown } | null)?.then === 'function' ? '; await it' : '';
     throw new TypeError(`${where}: device must be a GPUDevice, got ${show(device)}${repair}`);
@@ -190,15 +191,17 @@ export function webgpuKernels(device: GPUDeviceLike, options: WebGPUOptions = {}
     },
     [ENGINE]: {
       executor: {
-        run: async (course) => {
-          (course as Stepper).run();
-          await recorder.settle('stepAsync', course as Stepper);
+        async run(course: Stepper) {
+          course.run();
+          await recorder.settle('stepAsync', course);
         },
         forget: (owner) => recorder.forget(owner),
       },
       device: {
         gradient: (at, parameter, index) => (parameter.grad === null ? null : recorder.gradient(at, parameter, index)),
-        step: (course, slots, rule, memo) => recorder.step(course as Stepper, slots as never, rule as never, memo),
+        step(course: Stepper, slots: readonly Slot[], rule: Rule, memo) {
+          recorder.step(course, slots, rule, memo);
+        },
         read: (array) => {
           const home = ownHome('stateDict', array);
           if (asked !== undefined) {

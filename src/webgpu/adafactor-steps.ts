@@ -59,7 +59,7 @@ export class Results {
   begin(slot: Slot, place: number): void {
     this.#places.set(slot, place);
     const value = slot.work.numbers[place]!;
-    const bytes = this.#level === 'exact' ? Float64Array.of(value) : Float32Array.of(value, 0);
+    const bytes = this.#level === 'double' ? Float64Array.of(value) : Float32Array.of(value, 0);
     this.#device.queue.writeBuffer(this.of(slot), 0, bytes.buffer as ArrayBuffer);
   }
 
@@ -78,7 +78,7 @@ export class Results {
     const asked = slots.filter(({ parameter }) => parameter.data.length > 0);
     const homes = asked.map((slot) => new Home(this.#device, this.of(slot), 0, 2, 4, false));
     for (const [i, pair] of (await download(this.#device, homes)).entries()) {
-      const number = this.#level === 'exact' ? new Float64Array(pair.buffer)[0]! : pair[0]!;
+      const number = this.#level === 'double' ? new Float64Array(pair.buffer)[0]! : pair[0]!;
       asked[i]!.work.numbers[this.#places.get(asked[i]!)!] = number;
     }
   }

@@ -329,5 +329,5 @@ fn root(a: Real) -> Real {
 }
 `;
 
-/** Type and operations of the exact level. */
+/** Type and operations of the double level. */
 export const DOUBLE: string = FORMS + SUMS + PRODUCTS + QUOTIENTS + ROOTS;

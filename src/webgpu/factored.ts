@@ -39,7 +39,7 @@ export const NUMBERS_OF = {
 export const RESULTS = { rms: 0, rate: 1, keep: 2, scale: 3, drop: 4 } as const;
 
 const DOUBLES: Readonly<Record<Arithmetic, string>> = {
-  exact: `
+  double: `
 fn load(x: vec2u) -> Real { return fromF64(x); }
 fn store(a: Real) -> vec2u { return toF64(a); }
 `,
@@ -50,7 +50,7 @@ fn store(a: Real) -> vec2u { return vec2u(bitcast<u32>(a), 0u); }
 };
 
 const KEPT: Readonly<Record<Arithmetic, string>> = {
-  exact: 'fn kept(p: Real, u: Real) -> Real { return sub(mul(load(results[2]), p), u); }\n',
+  double: 'fn kept(p: Real, u: Real) -> Real { return sub(mul(load(results[2]), p), u); }\n',
   float32: 'fn kept(p: Real, u: Real) -> Real { return p - (load(results[4]) * p + u); }\n',
 };
 

@@ -33,7 +33,7 @@ export class Plan {
 
   /** Puts a number, at word `at`, as programs of the level read it. */
   number(at: number, value: number): void {
-    if (this.#level === 'exact') {
+    if (this.#level === 'double') {
       this.#number[0] = value;
       this.words.set(this.#bits, at);
       return;

@@ -11,7 +11,7 @@ import { type Format, narrowing, readers } from './formats.ts';
 import { SINGLE } from './single.ts';
 
 /** Which arithmetic. */
-export type Arithmetic = 'exact' | 'float32';
+export type Arithmetic = 'double' | 'float32';
 
 /** Words at the beginning of a job. */
 export const JOB = {
@@ -148,7 +148,7 @@ fn going(i: u32, n: u32) -> bool {
 
 /** A number of the rule; in float32 also 1 minus it, which is small where it is near 1. */
 const NUMBER: Readonly<Record<Arithmetic, string>> = {
-  exact: `
+  double: `
 fn number(k: u32) -> Real { return fromF64(vec2u(job[numbersAt + 2u * k], job[numbersAt + 2u * k + 1u])); }
 /** keep p - u */
 fn decayed(keep: u32, p: Real, u: Real) -> Real { return sub(mul(number(keep), p), u); }
@@ -168,7 +168,7 @@ fn averagedSquare(beta: u32, rest: u32, v: Real, a: Real) -> Real { return v + n
 /** Arithmetic of a level, and the job's numbers by their names and places. */
 export function arithmeticOf(level: Arithmetic, numbers: Readonly<Record<string, number>>): string {
   const names = Object.entries(numbers).map(([name, k]) => `const ${name} = ${k}u;\n`);
-  return `${level === 'exact' ? DOUBLE : SINGLE}${COMMON}var<private> numbersAt: u32;
+  return `${level === 'double' ? DOUBLE : SINGLE}${COMMON}var<private> numbersAt: u32;
 ${NUMBER[level]}${names.join('')}`;
 }
 

@@ -124,7 +124,8 @@ export class Recorder {
     this.check(where);
     const tally = this.#tallyOf(course);
     const actives = slots.map((slot, place) => this.#active(tally, rule, slot, place));
-    tally.reserve(Math.max(0, ...slots.map(({ index }) => index + 1)));
+    const last = slots.reduce((most, { index }) => Math.max(most, index), 0);
+    tally.reserve(last + 1, this.encoder);
     const cleared = actives.filter(({ known, slot }) => known.step !== slot.step || known.since === 0);
     const counts = tally.counts || slots.some(({ work }) => work.numbers[AT.check] === 1);
     if (counts) {

@@ -6,7 +6,7 @@
 import { NonFiniteGradientError } from '../core/gradient.ts';
 import type { Slot } from '../optimizers/rule.ts';
 import type { Stepper } from '../optimizers/step.ts';
-import { type GPUBufferLike, type GPUDeviceLike, READ, USAGE } from './gpu.ts';
+import { type GPUBufferLike, type GPUDeviceLike, type GPUEncoderLike, READ, USAGE } from './gpu.ts';
 import { TALLY } from './programs.ts';
 
 /** What is known of one parameter's updates. */
@@ -78,15 +78,15 @@ export class Tally {
     return buffer;
   }
 
-  /** Makes room; only while nothing is pending in commands that are not submitted. */
-  reserve(slots: number): void {
+  /** Makes room, in the order of the commands that go to `into`. */
+  reserve(slots: number, into: GPUEncoderLike | undefined): void {
     if (slots <= this.capacity) return;
     const old = this.buffer;
     const size = 4 * (TALLY.slots + 2 * this.capacity);
     this.buffer = this.#make(2 ** Math.ceil(Math.log2(slots)));
-    const encoder = this.#device.createCommandEncoder();
+    const encoder = into ?? this.#device.createCommandEncoder();
     encoder.copyBufferToBuffer(old, 0, this.buffer, 0, size);
-    this.#device.queue.submit([encoder.finish()]);
+    if (into === undefined) this.#device.queue.submit([encoder.finish()]);
     this.#staging = undefined;
   }
 

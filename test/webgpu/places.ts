@@ -8,6 +8,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -19,12 +20,21 @@ const TIMEOUT = 900_000;
 const SWIFTSHADER = '/usr/lib/chromium';
 const deno = join(modules, '@deno/linux-x64-glibc/deno');
 
-/** Runs a process to its end, or until `done`; its lines are printed as they come. */
-function launch(command: string, args: string[], env: NodeJS.ProcessEnv = {}, done?: Promise<void>): Promise<void> {
+type Say = (line: string) => void;
+const print: Say = (line) => console.log(line);
+
+/** Runs a process to its end, or until `done`; its lines are said as they come. */
+function launch(
+  command: string,
+  args: string[],
+  say: Say,
+  env: NodeJS.ProcessEnv = {},
+  done?: Promise<void>,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: work, env: { ...process.env, ...env }, detached: true });
     let err = '';
-    if (done === undefined) child.stdout.on('data', (chunk) => process.stdout.write(chunk));
+    createInterface(child.stdout).on('line', say);
     child.stderr.on('data', (chunk) => (err = (err + chunk).slice(-4000)));
     const kill = (): void => {
       try {
@@ -84,7 +94,7 @@ const NO_ADAPTER = (gpu: string): string => `const device = async (descriptor) =
   return adapter.requestDevice(descriptor);
 };`;
 
-async function inChromium({ file, name, given }: Task): Promise<void> {
+async function inChromium({ file, name, given }: Task, tell: Say = print): Promise<void> {
   await bundle(
     'page.js',
     `import { ${name} } from ${JSON.stringify(file)};
@@ -106,7 +116,7 @@ ${name}({ device, say, ...${JSON.stringify(given)} }).then(() => end(), end);`,
       request.on('data', (chunk) => (body += chunk));
       request.on('end', () => {
         response.end();
-        if (request.url === '/line') console.log(body);
+        if (request.url === '/line') tell(body);
         else end(body === '' ? undefined : new Error(body));
       });
     } else {
@@ -121,7 +131,7 @@ ${name}({ device, say, ...${JSON.stringify(given)} }).then(() => end(), end);`,
   const quiet = ['--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update'];
   const own = [`--user-data-dir=${join(work, 'chromium')}`, '--remote-debugging-port=0', url];
   try {
-    await launch('/usr/bin/chromium', [...flags, ...quiet, ...own], {}, done);
+    await launch('/usr/bin/chromium', [...flags, ...quiet, ...own], () => {}, {}, done);
   } finally {
     server.closeAllConnections();
     server.close();
@@ -143,20 +153,21 @@ ${end}`;
 export interface Place {
   readonly name: string;
   readonly needs: readonly string[];
-  run(task: Task): Promise<void>;
+  /** Its lines go to `say`. */
+  run(task: Task, say?: (line: string) => void): Promise<void>;
 }
 
 export const places: readonly Place[] = [
   {
     name: 'Node, Dawn on SwiftShader',
     needs: [join(modules, 'webgpu/dist'), join(SWIFTSHADER, 'vk_swiftshader_icd.json')],
-    async run(task) {
+    async run(task, say = print) {
       const head = `import { create, globals } from ${JSON.stringify(join(modules, 'webgpu/index.js'))};
 Object.assign(globalThis, globals);
 // Kept: it must not be collected.
 const gpu = (globalThis.gpu = create([]));`;
       await bundle('node.mjs', program(head, task, 'process.exit(0);'), [join(modules, 'webgpu/index.js')]);
-      await launch(process.execPath, ['node.mjs'], {
+      await launch(process.execPath, ['node.mjs'], say, {
         LD_LIBRARY_PATH: SWIFTSHADER,
         VK_ICD_FILENAMES: join(SWIFTSHADER, 'vk_swiftshader_icd.json'),
       });
@@ -165,9 +176,9 @@ const gpu = (globalThis.gpu = create([]));`;
   {
     name: 'Deno, naga on Mesa',
     needs: [deno],
-    async run(task) {
+    async run(task, say = print) {
       await bundle('deno.mjs', program('const { gpu } = navigator;', task, 'Deno.exit(0);'));
-      await launch(deno, ['run', '-A', '--no-config', '--unstable-webgpu', 'deno.mjs']);
+      await launch(deno, ['run', '-A', '--no-config', '--unstable-webgpu', 'deno.mjs'], say);
     },
   },
   { name: 'Chromium, Dawn on SwiftShader', needs: ['/usr/bin/chromium'], run: inChromium },

@@ -91,23 +91,19 @@ function rounded(format: Format, numbers: Float32Array): Numbers {
   return toFloat16(numbers.map((x) => Math.max(-60000, Math.min(60000, x))));
 }
 
-/** The bits, with one NaN for all: which one it is, is the engine's. */
-function bitsOf(array: unknown, half: boolean): number[] {
-  if (array instanceof Uint16Array) {
-    const infinity = half ? 0x7c00 : 0x7f80;
-    return Array.from(array, (x) => ((x & 0x7fff) > infinity ? -1 : x));
+/** Bit for bit, but for which NaN it is: that is the engine's. */
+function same(what: string, cpu: unknown, gpu: unknown, half = false): void {
+  const [a, b] = [cpu as Numbers, gpu as Numbers];
+  const words = ({ buffer, byteOffset, length, BYTES_PER_ELEMENT }: Numbers) =>
+    BYTES_PER_ELEMENT === 2 ? new Uint16Array(buffer, byteOffset, length) : new Uint32Array(buffer, byteOffset, length);
+  const [x, y] = [words(a), words(b)];
+  const infinity = x.BYTES_PER_ELEMENT === 4 ? 0x7f800000 : half ? 0x7c00 : 0x7f80;
+  const sign = x.BYTES_PER_ELEMENT === 4 ? 0x7fffffff : 0x7fff;
+  check(`${what}: ${x.length} and ${y.length} elements`, x.length === y.length);
+  for (let i = 0; i < x.length; i++) {
+    if (x[i] === y[i] || ((x[i]! & sign) > infinity && (y[i]! & sign) > infinity)) continue;
+    throw new Error(`${what}: element ${i} of ${x.length} is ${a[i]} on the CPU and ${b[i]} on the GPU`);
   }
-  const numbers = array as Float32Array;
-  const words = new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
-  return Array.from(words, (x, i) => (Number.isNaN(numbers[i]!) ? -1 : x));
-}
-
-function same(what: string, a: unknown, b: unknown, half = false): void {
-  const [x, y] = [bitsOf(a, half), bitsOf(b, half)];
-  const at = x.findIndex((bits, i) => bits !== y[i]);
-  if (x.length === y.length && at < 0) return;
-  const [p, q] = [a, b].map((one) => (one as Numbers)[at]);
-  throw new Error(`${what}: element ${at} is ${p} on the CPU and ${q} on the GPU, of ${x.length} and ${y.length}`);
 }
 
 /** Weights and states of both, bit for bit. */
@@ -234,6 +230,20 @@ async function cuts(kernels: WebGPUKernels, chosen: Readonly<Record<string, Make
     }
     say(`${name}: from CPU to GPU and back at every cut, the same bits`);
   }
+}
+
+/** More elements than invocations fit side by side. */
+async function tenMillion(kernels: WebGPUKernels, say: Given['say']): Promise<void> {
+  const begun = performance.now();
+  const pair = new Pair(kernels, 'float32', [[1e7]]);
+  const [cpu, gpu] = [new AdamW(pair.cpu), new AdamW(pair.gpu, { kernels })];
+  pair.gradients(1);
+  cpu.step();
+  gpu.step();
+  await sameRuns('1e7 elements', kernels, cpu, gpu);
+  gpu.dispose();
+  for (const { data, grad } of pair.gpu) for (const one of [data, grad]) kernels.free(one as Float32Array);
+  say(`AdamW, 1e7 elements: the same bits (${Math.round(performance.now() - begun)} ms)`);
 }
 
 async function longRun(kernels: WebGPUKernels, steps: number, say: Given['say']): Promise<void> {
@@ -534,6 +544,7 @@ export async function suite(given: Given): Promise<void> {
   const some = (...names: string[]) => Object.fromEntries(names.map((name) => [name, optimizers[name]!]));
   await rules(kernels, Object.fromEntries(Object.entries(optimizers).filter(([name]) => name.startsWith(only))), say);
   if (only === '' || only === 'float32') await float32Level(device, goldens, say);
+  if (only === 'large') await tenMillion(kernels, say);
   if (only !== '') return;
   await cuts(kernels, some('AdamW', 'SGD momentum', 'Adafactor'), say);
   await nonFinite(kernels, optimizers.AdamW!, 'AdamW', say);
@@ -543,6 +554,7 @@ export async function suite(given: Given): Promise<void> {
   await large(device, say);
   await ownBuffers(device, kernels, say);
   await refusals(given, device, kernels);
+  if (!short) await tenMillion(kernels, say);
   await longRun(kernels, short ? 60 : 500, say);
   check(`WebGPU said: ${errors[0]}`, errors.length === 0);
   device.destroy();
