@@ -84,7 +84,9 @@ class Context extends DefaultThemeRenderContext {
             ...(model.isProject() ? [] : [this.header(page)]),
             model.isProject() ? raw(this.#front(project)) : template(page),
           ),
-          JSX.createElement('nav', { class: 'contents', 'aria-label': 'On this page' }, ...(model.isProject() ? [] : [this.pageNavigation(page)])),
+          model.isProject()
+            ? JSX.createElement('div', { class: 'contents' })
+            : JSX.createElement('nav', { class: 'contents', 'aria-label': 'On this page' }, this.pageNavigation(page)),
         ),
         raw(FOOTER),
       ),
