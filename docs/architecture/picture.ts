@@ -74,7 +74,8 @@ export function picture(): string {
   <text class="name" x="${middle}" y="${y + 21}">${name}</text>
   <text class="what" x="${middle}" y="${y + 38}">${text}</text>`;
   });
-  const width = 20 + 8 * WIDTH + 7 * GAP;
+  const last = Math.max(...Object.values(FOLDERS).map(({ column }) => column));
+  const width = 20 + (last + 1) * WIDTH + last * GAP;
   const height = 24 + 4 * LINE + HEIGHT;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img"
   aria-label="The folders of src: an arrow goes from what is used to what uses it, from core to the doors">

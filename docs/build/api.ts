@@ -5,11 +5,12 @@ import {
   DefaultTheme,
   DefaultThemeRenderContext,
   JSX,
-  type PageEvent,
+  PageEvent,
   type ProjectReflection,
   type Reflection,
   ReflectionKind,
   type RenderTemplate,
+  type Router,
 } from 'typedoc';
 import { ROOT } from './guides.ts';
 import type { Entry } from './search-index.ts';
@@ -57,7 +58,8 @@ class Context extends DefaultThemeRenderContext {
       : model === module
         ? importPath(module)
         : `${model.name}: ${module ? importPath(module) : NAME}`;
-    const description = summary(model).slice(0, 200) || `${title}: the types, arguments, defaults and errors.`;
+    const what = summary(model).slice(0, 200) || 'types, arguments, defaults and errors.';
+    const description = `${title}: ${what}`;
     const raw = (html: string): JSX.Element => JSX.createElement(JSX.Raw, { html });
     const assets = ['style.css', 'highlight.css'].map(
       (name) => `<link rel="stylesheet" href="${up(page.url)}assets/${name}">`,
@@ -82,7 +84,9 @@ class Context extends DefaultThemeRenderContext {
             ...(model.isProject() ? [] : [this.header(page)]),
             model.isProject() ? raw(this.#front(project)) : template(page),
           ),
-          JSX.createElement('div', { class: 'contents' }, ...(model.isProject() ? [] : [this.pageNavigation(page)])),
+          model.isProject()
+            ? JSX.createElement('div', { class: 'contents' })
+            : JSX.createElement('nav', { class: 'contents', 'aria-label': 'On this page' }, this.pageNavigation(page)),
         ),
         raw(FOOTER),
       ),
@@ -122,38 +126,55 @@ class Theme extends DefaultTheme {
   }
 }
 
-/** Writes the API; returns what the search finds in it. */
-export async function writeApi(site: string): Promise<Entry[]> {
-  const app = await Application.bootstrapWithPlugins({ options: `${ROOT}typedoc.json`, theme: 'site', readme: 'none' });
-  app.renderer.defineTheme('site', Theme);
-  const project = await app.convert();
-  if (project === undefined) throw new Error('typedoc found errors; see above');
-  app.validate(project);
-  await app.generateDocs(project, `${site}api`);
-  if (app.logger.hasErrors()) throw new Error('typedoc found errors; see above');
-  const { router } = app.renderer;
+/** Headings without a missing level, and nothing to press inside of what is pressed. */
+export function mended(html: string): string {
+  let previous = 1;
+  const open: number[] = [];
+  return html
+    .replace(/<summary\b.*?<\/summary>/gs, (summary) => summary.replace(/<a\b[^>]*tsd-anchor-icon.*?<\/a>/gs, ''))
+    .replace(/<(\/?)h([1-6])\b/g, (_, slash: string, level: string) => {
+      if (slash !== '') return `</h${open.pop()}`;
+      previous = Math.min(Number(level), previous + 1);
+      open.push(previous);
+      return `<h${previous}`;
+    });
+}
+
+/** What the search finds in the API. */
+function entries(project: ProjectReflection, router: Router): Entry[] {
+  const { Class, Function: Func, Interface, TypeAlias, Variable, Method, Accessor, Property } = ReflectionKind;
   return project
-    .getReflectionsByKind(
-      ReflectionKind.Class |
-        ReflectionKind.Function |
-        ReflectionKind.Interface |
-        ReflectionKind.TypeAlias |
-        ReflectionKind.Variable |
-        ReflectionKind.Method |
-        ReflectionKind.Accessor |
-        ReflectionKind.Property,
-    )
-    .filter((reflection) => router?.hasUrl(reflection) && isNamed(reflection))
+    .getReflectionsByKind(Class | Func | Interface | TypeAlias | Variable | Method | Accessor | Property)
+    .filter((reflection) => router.hasUrl(reflection) && isNamed(reflection))
     .map((reflection) => {
       const inside = reflection.parent!.kindOf(ReflectionKind.Module);
+      const kind = ReflectionKind.singularString(reflection.kind).toLowerCase();
       return {
         kind: 'api' as const,
         title: inside ? reflection.name : `${reflection.parent!.name}.${reflection.name}`,
-        section: `${ReflectionKind.singularString(reflection.kind).toLowerCase()} of ${importPath(moduleOf(reflection)!)}`,
-        url: `api/${router!.getFullUrl(reflection)}`,
+        section: `${kind} of ${importPath(moduleOf(reflection)!)}`,
+        url: `api/${router.getFullUrl(reflection)}`,
         text: summary(reflection),
       };
     });
+}
+
+/** Writes the API; returns what the search finds in it. */
+export async function writeApi(site: string): Promise<Entry[]> {
+  const options = { options: `${ROOT}typedoc.json`, theme: 'site', readme: 'none', includeHierarchySummary: false };
+  const app = await Application.bootstrapWithPlugins(options);
+  app.renderer.defineTheme('site', Theme);
+  const project = await app.convert();
+  if (project === undefined) throw new Error('typedoc found errors; see above');
+  let found: Entry[] | undefined;
+  app.renderer.on(PageEvent.END, (page) => {
+    // The addresses are known while pages are written, and no longer.
+    found ??= entries(project, app.renderer.router!);
+    page.contents = mended(page.contents ?? '');
+  });
+  await app.generateDocs(project, `${site}api`);
+  if (app.logger.hasErrors() || found === undefined) throw new Error('typedoc found errors; see above');
+  return found;
 }
 
 /** Exports and their own members; not what they inherit, nor fields of nested object types. */

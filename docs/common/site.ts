@@ -55,8 +55,12 @@ function stops(): void {
     } else element.removeAttribute('tabindex');
   }
 }
-stops();
-addEventListener('resize', stops);
+// Also of contents that come later.
+const sizes = new ResizeObserver(stops);
+for (const element of scrolling) {
+  sizes.observe(element);
+  if (element.firstElementChild !== null) sizes.observe(element.firstElementChild);
+}
 
 // The current page's entry in view, without moving the page.
 const current = document.querySelector<HTMLElement>('.sidebar [aria-current="page"]');

@@ -115,7 +115,7 @@ describe('the site', () => {
       await page.locator('#found a').first().waitFor();
       expect(await page.locator('#found .kind').first().innerText()).toBe('Guides');
       expect((await page.locator('#found a').first().innerText()).split('\n')[0], query).toBe(first);
-      expect(await page.locator('#found .kind').allInnerTexts()).toContain('API');
+      expect(await page.locator('#found .kind').allInnerTexts(), query).toContain('API');
       await page.keyboard.press('Enter');
       await page.waitForURL(`${site.url}${address}`);
     }
