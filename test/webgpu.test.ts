@@ -107,7 +107,14 @@ describe('webgpuKernels', () => {
     const kernels = webgpuKernels(device);
     const array = kernels.upload(Float32Array.of(1, 2, 3));
     expect(array.length).toBe(3);
-    for (const read of [() => array.buffer, () => array.slice(), () => array.subarray(0), () => [...array]]) {
+    const reads = [
+      () => array.buffer,
+      () => array.slice(),
+      () => array.fill(1),
+      () => [...array],
+      () => array.map(Number),
+    ];
+    for (const read of reads) {
       expect(message(read)).toMatch(/is on a GPU: .* await kernels\.read\(array\)/);
     }
     const weight = new Parameter(array);

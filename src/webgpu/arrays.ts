@@ -88,6 +88,17 @@ export function homeOf(array: unknown): Home | undefined {
   return (array as { readonly [HOME]?: Home })[HOME];
 }
 
+/** What an array on a GPU has of typed arrays; it has no bytes here. */
+const KEPT: ReadonlySet<string | symbol> = /* @__PURE__ */ new Set<string | symbol>([
+  'constructor',
+  'length',
+  'set',
+  'byteLength',
+  'toString',
+  'toLocaleString',
+  Symbol.toStringTag,
+]);
+
 /** The array at this place. */
 export function arrayAt(home: Home): GPUArray {
   const array: GPUArray = home.bytes === 4 ? new Float32Array(0) : new Uint16Array(0);
@@ -97,18 +108,15 @@ export function arrayAt(home: Home): GPUArray {
         'from; its numbers are read with await kernels.read(array)',
     );
   };
-  const refused = { get: elsewhere };
-  Object.defineProperties(array, {
+  // Its methods would find nothing to do, and say nothing of it.
+  for (const name of Reflect.ownKeys(Object.getPrototypeOf(Float32Array.prototype))) {
+    if (!KEPT.has(name)) Object.defineProperty(array, name, { get: elsewhere });
+  }
+  return Object.defineProperties(array, {
     [HOME]: { value: home },
     length: { value: home.length },
     set: { value: (numbers: ArrayLike<number>, at?: number) => home.write(numbers, at) },
-    buffer: refused,
-    byteOffset: refused,
-    slice: refused,
-    subarray: refused,
-    [Symbol.iterator]: refused,
   });
-  return array;
 }
 
 /** Checks a range of a buffer for {@link Home}. */

@@ -232,8 +232,16 @@ async function cuts(kernels: WebGPUKernels, chosen: Readonly<Record<string, Make
   }
 }
 
-/** More elements than invocations fit side by side. */
+/** More elements than invocations fit side by side; where they would take minutes, that is told. */
 async function tenMillion(kernels: WebGPUKernels, say: Given['say']): Promise<void> {
+  const few = new Pair(kernels, 'float32', [[1e5]]);
+  const probe = new AdamW(few.gpu, { kernels });
+  few.gradients(1);
+  const before = performance.now();
+  await probe.stepAsync();
+  const seconds = (performance.now() - before) / 10;
+  if (seconds > 60)
+    return say(`AdamW, 1e7 elements: skipped, they would take ${Math.round(seconds)} s on this adapter`);
   const begun = performance.now();
   const pair = new Pair(kernels, 'float32', [[1e7]]);
   const [cpu, gpu] = [new AdamW(pair.cpu), new AdamW(pair.gpu, { kernels })];
