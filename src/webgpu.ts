@@ -27,10 +27,10 @@ import type { Rule, Slot } from './optimizers/rule.ts';
 import type { Stepper } from './optimizers/step.ts';
 import { arrayAt, checkedRange, type GPUArray, Home, homeOf } from './webgpu/arrays.ts';
 import { download } from './webgpu/download.ts';
-import { type GPUBufferLike, type GPUDeviceLike, type GPUEncoderLike, USAGE } from './webgpu/gpu.ts';
+import { type GPUBufferLike, type GPUDeviceLike, type GPUEncoderLike, type GPUPassLike, USAGE } from './webgpu/gpu.ts';
 import { live, Recorder } from './webgpu/recorder.ts';
 
-export type { GPUArray, GPUBufferLike, GPUDeviceLike, GPUEncoderLike };
+export type { GPUArray, GPUBufferLike, GPUDeviceLike, GPUEncoderLike, GPUPassLike };
 
 /** Options of {@link webgpuKernels}. */
 export interface WebGPUOptions {
@@ -46,6 +46,16 @@ export interface WebGPUOptions {
 export interface WrapOptions {
   /** First byte; a multiple of the device's minStorageBufferOffsetAlignment, 256. Default 0. */
   offset?: number;
+}
+
+/** Where an array lies. */
+export interface GPURange {
+  /** The buffer. */
+  readonly buffer: GPUBufferLike;
+  /** Its first byte there. */
+  readonly offset: number;
+  /** Bytes, those that round it up included. */
+  readonly size: number;
 }
 
 /** {@link Kernels} whose arrays are on a GPU. */
@@ -70,7 +80,7 @@ export interface WebGPUKernels extends Kernels {
   /** A copy of an array on the GPU, in a buffer of its own; `free` destroys it. */
   upload<A extends Float32Array | Uint16Array>(array: A): A;
   /** The buffer of an array, and which bytes are the array's: to be bound by your programs. */
-  rangeOf(array: Float32Array | Uint16Array): { buffer: GPUBufferLike; offset: number; size: number };
+  rangeOf(array: Float32Array | Uint16Array): GPURange;
   /**
    * Steps in `record` go to this encoder instead of being submitted. What it returns is returned.
    */

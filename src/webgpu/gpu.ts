@@ -49,19 +49,31 @@ export interface GPUEncoderLike {
 export interface GPUDeviceLike {
   /** What it is made for. */
   readonly limits: {
+    /** Bytes that one binding may have. */
     readonly maxStorageBufferBindingSize: number;
+    /** Bytes that one buffer may have. */
     readonly maxBufferSize: number;
+    /** What a binding's offset must be a multiple of, in bytes. */
     readonly minStorageBufferOffsetAlignment: number;
+    /** Workgroups of one dispatch, in each direction. */
     readonly maxComputeWorkgroupsPerDimension: number;
+    /** Arrays that one program may have. */
     readonly maxStorageBuffersPerShaderStage: number;
   };
   /** Takes commands. */
   readonly queue: {
+    /** Runs what was recorded. */
     submit(commands: object[]): unknown;
+    /** Copies bytes from here into a buffer. */
     writeBuffer(buffer: object, at: number, data: ArrayBuffer, from?: number, size?: number): unknown;
   };
   /** Settles when the device is lost. */
-  readonly lost: Promise<{ readonly reason?: string | undefined; readonly message: string }>;
+  readonly lost: Promise<{
+    /** `destroyed`, or `unknown`. */
+    readonly reason?: string | undefined;
+    /** What happened, in words. */
+    readonly message: string;
+  }>;
   // What is made is told as WebGPU says it; types that name a descriptor's parts fit no GPUDevice.
   /** Makes memory. */
   createBuffer(descriptor: object): GPUBufferLike;
@@ -80,7 +92,10 @@ export interface GPUDeviceLike {
   /** Begins to watch for errors. */
   pushErrorScope(filter: 'validation' | 'out-of-memory' | 'internal'): void;
   /** The first error since then. */
-  popErrorScope(): Promise<{ readonly message: string } | null>;
+  popErrorScope(): Promise<{
+    /** What went wrong, in words. */
+    readonly message: string;
+  } | null>;
 }
 
 /** Bits of `GPUBufferUsage`. */
