@@ -2,6 +2,7 @@
 import { type Kernels, typescriptKernels } from 'tensorless';
 import { parallelKernels } from 'tensorless/parallel';
 import { simdKernels } from 'tensorless/simd';
+import { webgpuKernels } from 'tensorless/webgpu';
 
 export type EngineName = 'typescript' | 'simd' | 'threads' | 'webgpu';
 
@@ -31,8 +32,34 @@ const MAKE: Readonly<Record<EngineName, () => Promise<Made>>> = {
     const kernels = await parallelKernels({ threads, arenaBytes: 2 ** 20, createWorker });
     return { kernels, asynchronous: true, close: () => kernels.close() };
   },
-  webgpu: () => Promise.reject(new Error('this demo does not run on WebGPU yet')),
+  webgpu: async () => {
+    const found = await adapter();
+    if (typeof found === 'string') throw new Error(`no WebGPU: ${found}`);
+    const device = await found.requestDevice();
+    return { kernels: webgpuKernels(device), asynchronous: true, close: async () => device.destroy() };
+  },
 };
+
+/** How long a browser may take to find an adapter. */
+const PATIENCE = 5000;
+
+/** A GPU, or why there is none. */
+async function adapter(): Promise<GPUAdapter | string> {
+  const { gpu } = navigator as { gpu?: GPU };
+  if (gpu === undefined) {
+    return globalThis.isSecureContext
+      ? 'this browser has no WebGPU, or it is switched off.'
+      : 'browsers have WebGPU in secure contexts only: over https, or from localhost.';
+  }
+  try {
+    const late = new Promise<'late'>((resolve) => setTimeout(() => resolve('late'), PATIENCE));
+    const found = await Promise.race([gpu.requestAdapter(), late]);
+    if (found === 'late') return `the browser found no adapter in ${PATIENCE / 1000} seconds.`;
+    return found ?? 'this browser has WebGPU, but gives no adapter: no GPU, or one that it does not trust.';
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
 
 export const makeEngine = (name: EngineName): Promise<Made> => MAKE[name]();
 
@@ -45,8 +72,17 @@ function simdMissing(): string {
   }
 }
 
+function noteOf({ info }: GPUAdapter): string {
+  const name = info.description || info.architecture || info.vendor || 'a GPU';
+  const steps = `The steps on ${name}. Each one waits for gradients that go there and weights that come back`;
+  return info.isFallbackAdapter
+    ? `${steps}; and this adapter computes on the CPU, by a GPU’s program: it is far slower than the other engines.`
+    : `${steps}: it is for models whose gradients are on the GPU.`;
+}
+
 /** All engines, those that this browser lacks with the reason. */
-export function engines(): Engine[] {
+export async function engines(): Promise<Engine[]> {
+  const gpu = await adapter();
   const noSimd = simdMissing();
   const isolated = globalThis.crossOriginIsolated === true;
   return [
@@ -68,8 +104,8 @@ export function engines(): Engine[] {
     {
       name: 'webgpu',
       title: 'WebGPU',
-      note: 'For models whose gradients are on the GPU too (tensorless/webgpu); those of this one are not.',
-      available: false,
+      note: typeof gpu === 'string' ? `Not here: ${gpu}` : noteOf(gpu),
+      available: typeof gpu !== 'string',
     },
   ];
 }

@@ -23,7 +23,7 @@ interface Live {
 }
 
 const say = (report: Report): void => postMessage(report);
-const available = engines();
+const offered = engines();
 /** Commands that wait: the training steps aside for them. */
 let waiting = 0;
 let live: Live | undefined;
@@ -38,8 +38,13 @@ const dictionaryWords = new Set(dictionary as string[]);
 const existing = (samples: readonly Sample[]): string[] =>
   samples.flatMap((one) => one.words).filter((word) => dictionaryWords.has(word));
 
-const keep = ({ run, samples, cuts }: Live, paused: boolean): Promise<void> =>
-  save({ bytes: encodeTrainingState(run.parts()), samples, cuts, paused });
+/** The run as it is, to be stored. */
+async function stored({ run, samples, cuts }: Live, paused: boolean): Promise<Stored> {
+  await run.settle();
+  return { bytes: encodeTrainingState(run.parts()), samples, cuts, paused };
+}
+
+const keep = async (current: Live, paused: boolean): Promise<void> => save(await stored(current, paused));
 
 /** A new run, stored at once: a kill in its first second must not bring a former run back. */
 async function fresh(options: RunOptions, engine: EngineName): Promise<void> {
@@ -49,13 +54,13 @@ async function fresh(options: RunOptions, engine: EngineName): Promise<void> {
 }
 
 /** A run on an engine: new, or as it was stored. */
-async function begin(options: RunOptions, engine: EngineName, stored?: Stored): Promise<Live> {
+async function begin(options: RunOptions, engine: EngineName, from?: Stored): Promise<Live> {
   const made = await makeEngine(engine);
   const run = new Run(options, dataOf(options.seed), made.kernels);
-  if (stored !== undefined) run.restore(decodeTrainingState(stored.bytes, run.parts()) as Saved);
+  if (from !== undefined) run.restore(decodeTrainingState(from.bytes, run.parts()) as Saved);
   const previous = live?.made;
-  const samples = [...(stored?.samples ?? [sample(run)])];
-  live = { run, engine, made, samples, cuts: stored?.cuts ?? [] };
+  const samples = [...(from?.samples ?? [sample(run)])];
+  live = { run, engine, made, samples, cuts: from?.cuts ?? [] };
   await previous?.close();
   return live;
 }
@@ -126,20 +131,21 @@ async function train(current: Live): Promise<void> {
 }
 
 async function go(engine: EngineName, killedAt: number | undefined): Promise<boolean> {
-  const stored = await load();
-  if (stored === undefined) {
+  const last = await load();
+  if (last === undefined) {
     await fresh(PAGE_DEFAULTS, engine);
     return true;
   }
-  const { options, step } = decodeTrainingState(stored.bytes, {}) as Saved;
+  const { options, step } = decodeTrainingState(last.bytes, {}) as Saved;
   const cut: Cut = { ...(killedAt !== undefined && { at: killedAt }), from: step };
   const finished = step >= options.steps;
-  const cuts = finished || stored.paused ? stored.cuts : [...stored.cuts, cut];
-  tell(await begin(options, engine, { ...stored, cuts }), stored.paused);
-  return !stored.paused;
+  const cuts = finished || last.paused ? last.cuts : [...last.cuts, cut];
+  tell(await begin(options, engine, { ...last, cuts }), last.paused);
+  return !last.paused;
 }
 
 async function obey(command: Command): Promise<void> {
+  const available = await offered;
   if (command.do === 'go') {
     const engine = available.some(({ name, available: there }) => name === command.engine && there)
       ? command.engine
@@ -152,22 +158,21 @@ async function obey(command: Command): Promise<void> {
     say({ is: 'paused', step: live.run.step });
     return;
   } else if (command.do === 'engine') {
-    const { run, samples, cuts } = live;
-    const bytes = encodeTrainingState(run.parts());
-    tell(await begin(run.options, command.engine, { bytes, samples, cuts, paused: false }));
+    // What was on a GPU that is lost is gone: then it is the last save.
+    const from = await stored(live, false).catch(load);
+    tell(await begin(live.run.options, command.engine, from));
   }
   await train(live!);
 }
 
 /** One after the other: a step that is awaited has to end before its run is saved. */
-let last: Promise<void> = Promise.resolve();
+let queue: Promise<void> = offered.then((all) => say({ is: 'engines', engines: all }));
 addEventListener('message', ({ data }: MessageEvent<Command>) => {
   waiting++;
-  last = last
+  queue = queue
     .then(() => {
       waiting--;
       return obey(data);
     })
     .catch((error: Error) => say({ is: 'failed', message: error.message }));
 });
-say({ is: 'engines', engines: available });

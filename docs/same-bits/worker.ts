@@ -11,7 +11,7 @@ export type Said =
 const say = (said: Said): void => postMessage(said);
 
 async function main(): Promise<void> {
-  const all = engines().filter(({ name }) => name !== 'webgpu');
+  const all = (await engines()).filter(({ name }) => name !== 'webgpu');
   const mine = all.filter(({ available }) => available);
   const missing = all.filter(({ available }) => !available).map(({ title, note }) => `${title}: ${note}`);
   say({ is: 'engines', names: mine.map(({ name, title }) => ({ name, title })), missing: missing.join(' ') });

@@ -13,7 +13,8 @@ let page: Page;
 let problems: string[];
 
 beforeAll(async () => {
-  [browser, site] = await Promise.all([launch(), serve()]);
+  // Chromium's own adapter on the CPU is given where it is asked for.
+  [browser, site] = await Promise.all([launch(['--enable-unsafe-webgpu']), serve()]);
 });
 afterAll(async () => {
   await browser.close();
@@ -39,12 +40,20 @@ const button = (name: string): Promise<void> => page.getByRole('button', { name,
 const stepNow = async (): Promise<number> =>
   Number(/step (\d+)/i.exec(await page.locator('#line').innerText())?.[1] ?? Number.NaN);
 
+/** Steps that Node does with TypeScript, to compare with. */
+async function hashInNode(steps: number): Promise<string> {
+  const words: string[] = createRequire(import.meta.url)('an-array-of-english-words');
+  const run = new Run({ ...DEFAULTS, steps }, split(words, DEFAULTS.seed));
+  while (run.step < steps) run.trainStep();
+  return run.hash();
+}
+
 async function start(steps: number): Promise<void> {
   await line(/^step/);
   await page.locator('summary').click();
   await page.locator('#steps').fill(String(steps));
   await button('Start this run');
-  await line(new RegExp(`^step \\d+ of ${steps}`));
+  await line(new RegExp(`^step \\d+ of ${steps},`));
 }
 
 describe('the live demo', () => {
@@ -73,10 +82,7 @@ describe('the live demo', () => {
   });
 
   it('goes on after kills, reloads and changes of the engine, to the weights that Node has', async () => {
-    const words: string[] = createRequire(import.meta.url)('an-array-of-english-words');
-    const run = new Run({ ...DEFAULTS, steps: STEPS }, split(words, DEFAULTS.seed));
-    while (run.step < STEPS) run.trainStep();
-    const expected = await run.hash();
+    const expected = await hashInNode(STEPS);
 
     await start(STEPS);
     await page.waitForTimeout(1500);
@@ -127,15 +133,69 @@ describe('the live demo', () => {
     await line(/^Paused/);
   });
 
+  it('goes to WebGPU and back in mid-run, to the weights that Node has', async () => {
+    await line(/^step/);
+    const radio = page.locator('#engines input[value="webgpu"]');
+    if (await radio.isDisabled()) {
+      console.log(`no WebGPU here: ${await page.locator('#engine-note').innerText()}`);
+      expect(await page.locator('#engine-note').innerText()).toMatch(/WebGPU: Not here: .{20}/);
+      return;
+    }
+    const steps = 40;
+    const expected = await hashInNode(steps);
+    /** On with an engine, for three steps at least. */
+    const on = async (engine: string): Promise<void> => {
+      const from = await stepNow();
+      await page.locator(`#engines input[value="${engine}"]`).check();
+      await expect.poll(stepNow, { timeout: 60_000, interval: 20 }).toBeGreaterThan(from + 2);
+      expect(await page.locator(`#engines input[value="${engine}"]`).isChecked()).toBe(true);
+    };
+    await radio.check();
+    await page.locator('#engine-note', { hasText: 'Each one waits for gradients' }).waitFor();
+    await start(steps);
+    await on('webgpu');
+    await page.screenshot({ path: `${shots}live-demo-webgpu.png`, fullPage: true });
+    await on('typescript');
+    await on('webgpu');
+    await button('Pause');
+    await line(/^Paused and saved after step \d+/);
+    const paused = await stepNow();
+    expect(paused).toBeLessThan(steps);
+    await page.reload();
+    await line(/^Paused and saved/);
+    expect([await stepNow(), await radio.isChecked()]).toEqual([paused, true]);
+    await button('Go on');
+    await line(/^Done/);
+    await expect.poll(() => page.locator('#hash').innerText()).toBe(expected);
+    console.log(`WebGPU: ${await page.locator('#speed').innerText()} steps a second`);
+    expect(await page.locator('#error').isHidden()).toBe(true);
+    expect(await radio.isChecked()).toBe(true);
+  });
+
   it('offers four engines, and says why one is not to be had', async () => {
     await line(/^step/);
     expect(await page.locator('#engines label').allInnerTexts()).toEqual(['TypeScript', 'SIMD', 'Threads', 'WebGPU']);
-    expect(await page.locator('#engine-note').innerText()).toContain('WebGPU:');
     const plain = await serve(0, false);
     await page.goto(`${plain.url}live-demo/`);
     await line(/^step/);
     expect(await page.locator('#engines input[value="threads"]').isDisabled()).toBe(true);
     expect(await page.locator('#engine-note').innerText()).toContain('cross-origin isolation');
     plain.close();
+  });
+
+  it('disables WebGPU where there is no adapter, and says so', async () => {
+    const bare = await launch();
+    const own = await bare.newPage();
+    await own.goto(`${site.url}live-demo/`);
+    await own.locator('#line', { hasText: /^step/ }).waitFor();
+    const note = await own.locator('#engine-note').innerText();
+    if (await own.locator('#engines input[value="webgpu"]').isEnabled()) console.log(`there is one here: ${note}`);
+    else expect(note).toMatch(/WebGPU: Not here: .*(no adapter|no WebGPU)/);
+    // One that was chosen before is not missed.
+    await own.evaluate(() => localStorage.setItem('engine', 'webgpu'));
+    await own.reload();
+    await own.locator('#line', { hasText: /^step/ }).waitFor();
+    expect(await own.locator('#engines input:checked').count()).toBe(1);
+    await bare.close();
   });
 });

@@ -16,7 +16,9 @@ import {
   typescriptKernels,
 } from 'tensorless';
 import type { TrainingParts } from 'tensorless/checkpoint';
+import type { WebGPUKernels } from 'tensorless/webgpu';
 import { decode, type Split, SYMBOLS } from './data.ts';
+import { Mirror } from './mirror.ts';
 import { backward, forward, initialise, loss, type Sizes, shapes, type Weights, workspace } from './model.ts';
 import { random, randomInt32 } from './random.ts';
 
@@ -53,6 +55,8 @@ const BATCH = 24;
 const CHUNK = 512;
 const LONGEST_WORD = 64;
 
+const onGPU = (kernels: Kernels): kernels is WebGPUKernels => kernels.name === 'webgpu';
+
 export class Run {
   readonly options: RunOptions;
   readonly parameters: readonly Parameter[];
@@ -68,6 +72,7 @@ export class Run {
   readonly split: Split;
   readonly #weights: Weights;
   readonly #gradients: Weights;
+  readonly #mirror: Mirror | undefined;
   readonly #space = workspace(SIZES, BATCH * LONGEST_WORD, (length) => new Float32Array(length));
   readonly #contexts = new Uint8Array(BATCH * LONGEST_WORD * SIZES.context);
   readonly #targets = new Uint8Array(BATCH * LONGEST_WORD);
@@ -80,10 +85,11 @@ export class Run {
     const shape = shapes(SIZES);
     const names = Object.keys(shape) as (keyof Weights)[];
     // Where the kernels work without copying.
+    const memory = onGPU(kernels) ? typescriptKernels : kernels;
     const arrays = (fill: (array: Float32Array, name: keyof Weights) => void): Weights =>
       Object.fromEntries(
         names.map((name) => {
-          const array = kernels.allocate('float32', initial[name].length);
+          const array = memory.allocate('float32', initial[name].length);
           fill(array, name);
           return [name, array];
         }),
@@ -91,11 +97,13 @@ export class Run {
     this.#weights = arrays((array, name) => array.set(initial[name]));
     this.#gradients = arrays((array) => array.fill(0));
     this.parameters = names.map((name) => new Parameter(this.#weights[name], shape[name], { name }));
+    this.#mirror = onGPU(kernels) ? new Mirror(kernels, this.parameters) : undefined;
+    const stepped = this.#mirror?.parameters ?? this.parameters;
     // T5's way of using Adafactor: an external learning rate with warm-up, no parameter scale.
     this.optimizer =
       options.optimizer === 'adafactor'
-        ? new Adafactor(this.parameters, { lr: 2e-2, scaleParameter: false, relativeStep: false, kernels })
-        : new AdamW(this.parameters, { lr: 4e-3, kernels });
+        ? new Adafactor(stepped, { lr: 2e-2, scaleParameter: false, relativeStep: false, kernels })
+        : new AdamW(stepped, { lr: 4e-3, kernels });
     const numWarmupSteps = Math.min(50, Math.floor(options.steps / 10));
     const schedulerSpecificKwargs: Record<string, unknown> =
       options.schedule === 'warmup_stable_decay'
@@ -110,6 +118,8 @@ export class Run {
 
   /** One step; returns the loss of its batch. */
   trainStep(): number {
+    if (this.#mirror !== undefined)
+      throw new Error('trainStep: weights come back from a GPU later; await trainStepAsync');
     const batchLoss = this.#backward();
     const begun = performance.now();
     this.optimizer.step();
@@ -117,11 +127,12 @@ export class Run {
     return batchLoss;
   }
 
-  /** The same step, by kernels that do it elsewhere: on threads, say. */
+  /** The same step, by kernels that do it elsewhere: on threads, or on a GPU. */
   async trainStepAsync(): Promise<number> {
     const batchLoss = this.#backward();
     const begun = performance.now();
-    await this.optimizer.stepAsync();
+    if (this.#mirror !== undefined) await this.#mirror.step(this.optimizer);
+    else await this.optimizer.stepAsync();
     this.#advance(begun);
     return batchLoss;
   }
@@ -216,6 +227,12 @@ export class Run {
   restore(saved: Saved): void {
     this.step = saved.step;
     this.history = saved.history;
+    this.#mirror?.write();
+  }
+
+  /** To be awaited before what {@link Run.parts} gives is saved: a state on a GPU is read. */
+  async settle(): Promise<void> {
+    await this.#mirror?.read(this.optimizer);
   }
 
   /** SHA-256 of all weights' bytes, in hex. */
