@@ -12,6 +12,8 @@ export interface Engine {
   /** What is to be known of it, or why it is not to be had. */
   readonly note: string;
   readonly available: boolean;
+  /** A GPU's programs that the CPU computes. */
+  readonly slow?: boolean;
 }
 
 export interface Made {
@@ -76,7 +78,7 @@ function noteOf({ info }: GPUAdapter): string {
   const name = info.description || info.architecture || info.vendor || 'a GPU';
   const steps = `The steps on ${name}. Each one waits for gradients that go there and weights that come back`;
   return info.isFallbackAdapter
-    ? `${steps}; and this adapter computes on the CPU, by a GPU’s program: it is far slower than the other engines.`
+    ? `${steps}. This adapter computes a GPU’s programs on the CPU: seconds to begin, then a few steps a second.`
     : `${steps}: it is for models whose gradients are on the GPU.`;
 }
 
@@ -106,6 +108,7 @@ export async function engines(): Promise<Engine[]> {
       title: 'WebGPU',
       note: typeof gpu === 'string' ? `Not here: ${gpu}` : noteOf(gpu),
       available: typeof gpu !== 'string',
+      slow: typeof gpu !== 'string' && gpu.info.isFallbackAdapter,
     },
   ];
 }

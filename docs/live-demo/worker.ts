@@ -86,9 +86,10 @@ function tell({ run, engine, samples, cuts }: Live, paused = false): void {
 
 async function train(current: Live): Promise<void> {
   const { run, made } = current;
-  const begun = performance.now();
-  const [from, spent] = [run.step, run.optimizerMilliseconds];
+  let begun = performance.now();
+  let [from, spent] = [run.step, run.optimizerMilliseconds];
   let savedAt = begun;
+  let first = true;
   while (run.step < run.options.steps) {
     const until = performance.now() + SLICE;
     const [known, said] = [run.history.length, current.samples.length];
@@ -111,6 +112,12 @@ async function train(current: Live): Promise<void> {
       existing: existing(current.samples.slice(said)),
       bytes: stateBytes(run.optimizer.stateDict()),
     });
+    if (first) {
+      // It had programs to compile; later figures are without it.
+      first = false;
+      begun = performance.now();
+      [from, spent] = [run.step, run.optimizerMilliseconds];
+    }
     if (performance.now() - savedAt > SAVE_EVERY) {
       await keep(current, false);
       savedAt = performance.now();

@@ -1,13 +1,13 @@
 /** The table of hashes, filled as the worker finds them. */
 import { recorded } from 'virtual:recorded';
 import { CASES, keyOf, SIZES } from './trajectory.ts';
-import type { Said } from './worker.ts';
+import type { Column, Said } from './worker.ts';
 
 const element = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
 const again = element<HTMLButtonElement>('again');
 const short = (hash: string): string => `${hash.slice(0, 10)}…`;
 
-let names: readonly { name: string; title: string }[] = [];
+let names: readonly Column[] = [];
 let [equal, done] = [0, 0];
 
 function cell(text: string, title = ''): HTMLTableCellElement {
@@ -36,8 +36,8 @@ function makeTable(): void {
       const { steps, shapes } = SIZES[one.size];
       const what = `${shapes.map(([, shape]) => shape.join('×')).join(', ')}; ${steps.toLocaleString('en')} steps`;
       row.append(heading(one.optimizer, 'row'), cell(one.format), cell(what), cell(short(hash), hash));
-      for (const { name } of names) {
-        const td = cell('…');
+      for (const { name, keys } of names) {
+        const td = keys.includes(key) ? cell('…') : cell('–', 'not compared here');
         td.id = `${key}-${name}`;
         row.append(td);
       }
@@ -47,7 +47,7 @@ function makeTable(): void {
 }
 
 function total(): void {
-  const all = CASES.length * names.length;
+  const all = names.reduce((sum, { keys }) => sum + keys.length, 0);
   const off = done - equal;
   element('total').className = off > 0 ? 'differs' : equal === all ? 'equal' : '';
   element('total').textContent =

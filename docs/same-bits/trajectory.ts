@@ -16,6 +16,7 @@ import {
   toBfloat16,
   typescriptKernels,
 } from 'tensorless';
+import { Mirror, onGPU } from '../examples/words/mirror.ts';
 import { random } from '../examples/words/random.ts';
 
 export const OPTIMIZERS = ['Adafactor', 'AdamW', 'Lion', 'SGD'] as const;
@@ -27,25 +28,27 @@ export interface Case {
   readonly size: keyof typeof SIZES;
 }
 
+const MIXED = [
+  ['matrix', [96, 64]],
+  ['stack', [3, 20, 17]],
+  ['vector', [65]],
+] as const;
+
 /**
- * `small`: a matrix, a stack of matrices, a vector, with and without Adafactor's factors. `large`: a
- * matrix that threads share.
+ * `small`: a matrix, a stack of matrices, a vector, with and without Adafactor's factors. `short`:
+ * the same, of so few steps that a GPU's programs can do them on a CPU. `large`: a matrix that
+ * threads share.
  */
 export const SIZES = {
-  small: {
-    steps: 1000,
-    shapes: [
-      ['matrix', [96, 64]],
-      ['stack', [3, 20, 17]],
-      ['vector', [65]],
-    ],
-  },
+  short: { steps: 20, shapes: MIXED },
+  small: { steps: 1000, shapes: MIXED },
   large: { steps: 40, shapes: [['matrix', [640, 256]]] },
 } as const;
 
 export const CASES: readonly Case[] = [
   ...OPTIMIZERS.flatMap((optimizer) => FORMATS.map((format): Case => ({ optimizer, format, size: 'small' }))),
   ...(['Adafactor', 'AdamW'] as const).map((optimizer): Case => ({ optimizer, format: 'float32', size: 'large' })),
+  ...OPTIMIZERS.map((optimizer): Case => ({ optimizer, format: 'float32', size: 'short' })),
 ];
 
 export const keyOf = ({ optimizer, format, size }: Case): string => `${optimizer}-${format}-${size}`;
@@ -106,18 +109,21 @@ export async function trajectory(
   asynchronous = false,
 ): Promise<string> {
   const { steps, shapes } = SIZES[size];
-  const parameters = shapes.map(([name, shape], number) => parameter(name, shape, format, number, kernels));
-  const made = MAKE[optimizer](parameters, kernels);
+  const memory = onGPU(kernels) ? typescriptKernels : kernels;
+  const parameters = shapes.map(([name, shape], number) => parameter(name, shape, format, number, memory));
+  const mirror = onGPU(kernels) ? new Mirror(kernels, parameters) : undefined;
+  const made = MAKE[optimizer]([...(mirror?.parameters ?? parameters)], kernels);
   const scheduler = getCosineScheduleWithWarmup(made, { numWarmupSteps: steps / 20, numTrainingSteps: steps });
   const grads = parameters.map(({ data: { length } }) =>
-    format === 'float64' ? kernels.allocate('float64', length) : kernels.allocate('float32', length),
+    format === 'float64' ? memory.allocate('float64', length) : memory.allocate('float32', length),
   );
   for (let step = 0; step < steps; step++) {
     for (const [number, p] of parameters.entries()) {
       gradients(p, grads[number]!, number, step);
       p.grad = grads[number]!;
     }
-    if (asynchronous) await made.stepAsync();
+    if (mirror !== undefined) await mirror.step(made);
+    else if (asynchronous) await made.stepAsync();
     else made.step();
     scheduler.step();
   }

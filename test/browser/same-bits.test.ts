@@ -8,7 +8,7 @@ import { launch, type Served, serve, watch } from './site.ts';
 let browser: Browser;
 let site: Served;
 beforeAll(async () => {
-  [browser, site] = await Promise.all([launch(), serve()]);
+  [browser, site] = await Promise.all([launch(['--enable-unsafe-webgpu']), serve()]);
 });
 afterAll(async () => {
   await browser.close();
@@ -21,6 +21,8 @@ describe('the page of hashes', () => {
     const problems = watch(page);
     await page.goto(`${site.url}same-bits/`);
     await page.locator('#total', { hasText: /✓ All|differ/ }).waitFor({ timeout: 110_000 });
+    const webgpu = !(await page.locator('#missing').innerText()).includes('WebGPU: Not here:');
+    if (!webgpu) console.log(await page.locator('#missing').innerText());
     expect(await page.locator('#head th').allInnerTexts()).toEqual([
       'Optimizer',
       'Format',
@@ -29,8 +31,13 @@ describe('the page of hashes', () => {
       'This browser, TypeScript',
       'This browser, SIMD',
       'This browser, Threads',
+      ...(webgpu ? ['This browser, WebGPU'] : []),
     ]);
-    expect(await page.locator('#total').innerText()).toBe(`✓ All ${CASES.length * 3} hashes are equal to Node’s.`);
+    const onGPU = await page.locator('td.equal[id$="-webgpu"]').count();
+    expect(onGPU).toBeGreaterThanOrEqual(webgpu ? 4 : 0);
+    expect(await page.locator('#total').innerText()).toBe(
+      `✓ All ${CASES.length * 3 + onGPU} hashes are equal to Node’s.`,
+    );
     // What the build has recorded is what the sources compute now.
     for (const one of [CASES[0]!, CASES.at(-1)!]) {
       const hash = await trajectory(one);
@@ -53,7 +60,8 @@ describe('the page of hashes', () => {
     const page = await browser.newPage();
     await page.goto(`${plain.url}same-bits/`);
     await page.locator('#missing', { hasText: 'cross-origin isolation' }).waitFor();
-    expect(await page.locator('#head th').count()).toBe(6);
+    const titles = await page.locator('#head th').allInnerTexts();
+    expect(titles.filter((title) => /Threads/.test(title))).toEqual([]);
     await page.close();
     plain.close();
   });

@@ -2,8 +2,10 @@
  * Parameters on a GPU, of a model whose gradients are computed here: gradients go there at every
  * step, the new weights come back.
  */
-import { type Optimizer, Parameter } from 'tensorless';
+import { type Kernels, type Optimizer, Parameter } from 'tensorless';
 import type { WebGPUKernels } from 'tensorless/webgpu';
+
+export const onGPU = (kernels: Kernels): kernels is WebGPUKernels => kernels.name === 'webgpu';
 
 export class Mirror {
   /** Those on the GPU, for the optimizer. */

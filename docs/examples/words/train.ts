@@ -16,9 +16,8 @@ import {
   typescriptKernels,
 } from 'tensorless';
 import type { TrainingParts } from 'tensorless/checkpoint';
-import type { WebGPUKernels } from 'tensorless/webgpu';
 import { decode, type Split, SYMBOLS } from './data.ts';
-import { Mirror } from './mirror.ts';
+import { Mirror, onGPU } from './mirror.ts';
 import { backward, forward, initialise, loss, type Sizes, shapes, type Weights, workspace } from './model.ts';
 import { random, randomInt32 } from './random.ts';
 
@@ -54,8 +53,6 @@ const BATCH = 24;
 /** Letters per pass over the held-out words. */
 const CHUNK = 512;
 const LONGEST_WORD = 64;
-
-const onGPU = (kernels: Kernels): kernels is WebGPUKernels => kernels.name === 'webgpu';
 
 export class Run {
   readonly options: RunOptions;
