@@ -2,7 +2,7 @@
 import { type Kernels, typescriptKernels } from 'tensorless';
 import { parallelKernels } from 'tensorless/parallel';
 import { simdKernels } from 'tensorless/simd';
-import { webgpuKernels } from 'tensorless/webgpu';
+import { type WebGPUKernels, webgpuKernels } from 'tensorless/webgpu';
 
 export type EngineName = 'typescript' | 'simd' | 'threads' | 'webgpu';
 
@@ -25,6 +25,25 @@ export interface Made {
 
 const nothing = async (): Promise<void> => {};
 
+/** One for all runs: its programs are compiled once. */
+let kept: Promise<WebGPUKernels> | undefined;
+
+async function kernelsOfGPU(): Promise<WebGPUKernels> {
+  const forget = (): void => {
+    kept = undefined;
+  };
+  try {
+    const found = await adapter();
+    if (typeof found === 'string') throw new Error(`no WebGPU: ${found}`);
+    const device = await found.requestDevice();
+    device.lost.then(forget);
+    return webgpuKernels(device);
+  } catch (error) {
+    forget();
+    throw error;
+  }
+}
+
 const MAKE: Readonly<Record<EngineName, () => Promise<Made>>> = {
   typescript: async () => ({ kernels: typescriptKernels, asynchronous: false, close: nothing }),
   simd: async () => ({ kernels: simdKernels(), asynchronous: false, close: nothing }),
@@ -35,10 +54,8 @@ const MAKE: Readonly<Record<EngineName, () => Promise<Made>>> = {
     return { kernels, asynchronous: true, close: () => kernels.close() };
   },
   webgpu: async () => {
-    const found = await adapter();
-    if (typeof found === 'string') throw new Error(`no WebGPU: ${found}`);
-    const device = await found.requestDevice();
-    return { kernels: webgpuKernels(device), asynchronous: true, close: async () => device.destroy() };
+    kept ??= kernelsOfGPU();
+    return { kernels: await kept, asynchronous: true, close: nothing };
   },
 };
 

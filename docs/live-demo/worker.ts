@@ -58,10 +58,11 @@ async function begin(options: RunOptions, engine: EngineName, from?: Stored): Pr
   const made = await makeEngine(engine);
   const run = new Run(options, dataOf(options.seed), made.kernels);
   if (from !== undefined) run.restore(decodeTrainingState(from.bytes, run.parts()) as Saved);
-  const previous = live?.made;
+  const previous = live;
   const samples = [...(from?.samples ?? [sample(run)])];
   live = { run, engine, made, samples, cuts: from?.cuts ?? [] };
-  await previous?.close();
+  previous?.run.dispose();
+  await previous?.made.close();
   return live;
 }
 

@@ -129,5 +129,6 @@ export async function trajectory(
   }
   const found = await hash(parameters);
   made.dispose();
+  mirror?.free();
   return found;
 }

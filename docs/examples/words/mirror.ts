@@ -41,4 +41,12 @@ export class Mirror {
     optimizer.step();
     await this.read(optimizer);
   }
+
+  /** Gives the GPU's memory back. */
+  free(): void {
+    for (const { data, grad } of this.parameters) {
+      this.#kernels.free(data as Float32Array);
+      this.#kernels.free(grad as Float32Array);
+    }
+  }
 }

@@ -232,6 +232,13 @@ export class Run {
     await this.#mirror?.read(this.optimizer);
   }
 
+  /** Gives a GPU's memory back; other memory is collected. */
+  dispose(): void {
+    if (this.#mirror === undefined) return;
+    this.optimizer.dispose();
+    this.#mirror.free();
+  }
+
   /** SHA-256 of all weights' bytes, in hex. */
   async hash(): Promise<string> {
     const arrays = this.parameters.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
