@@ -138,6 +138,14 @@ describe('loadTrainingState', () => {
     expect(run.parameters[0]!.data[0]).toBe(3);
   });
 
+  it('says that the folder of a new file is missing', async () => {
+    const missing = join(folder, 'no/such/run.safetensors');
+    await expect(saveTrainingState(missing, parts(1))).rejects.toMatchObject({
+      code: 'ENOENT',
+      message: expect.stringMatching(/no.such does not exist; make it first, or mend the path$/),
+    });
+  });
+
   it('names the file that is damaged or missing, and changes nothing', async () => {
     const path = join(folder, 'damaged.safetensors');
     writeFileSync(path, encodeTrainingState(parts(3)).subarray(0, 2000));

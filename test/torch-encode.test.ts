@@ -148,6 +148,8 @@ describe('encodeTorch, exactly', () => {
     for (const wrong of [3, null, [], new Float32Array(1), undefined]) {
       expect(() => encodeTorch(wrong as never)).toThrow(/stateDict must be an object/);
     }
+    const optimizer = new AdamW([new Parameter(new Float32Array(1), [1])]);
+    expect(() => encodeTorch(optimizer as never)).toThrow(/this has a stateDict\(\) of its own/);
     expect(() => encodeTorch({ t: { dtype: 'float32', shape: [2], data: new Float32Array(1) } })).toThrow(
       /does not fit/,
     );

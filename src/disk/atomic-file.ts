@@ -73,6 +73,13 @@ async function keepRights(temporary: string, target: string): Promise<void> {
   await chmod(temporary, old.mode & 0o7777);
 }
 
+/** The error of a file that could not be made; one without a folder says so. */
+function missingFolder(folder: string, cause: NodeJS.ErrnoException): Error {
+  if (cause.code !== 'ENOENT') return cause;
+  const why = `ENOENT: the folder ${shownPath(folder)} does not exist; make it first, or mend the path`;
+  return Object.assign(new Error(why, { cause }), { code: 'ENOENT' });
+}
+
 async function writeNew(target: string, produce: (sink: ByteSink) => Promise<void>): Promise<void> {
   const folder = dirname(target);
   const base = basename(target);
@@ -82,7 +89,9 @@ async function writeNew(target: string, produce: (sink: ByteSink) => Promise<voi
   busy.add(temporary);
   try {
     // What replaces a private file is private from the start.
-    const file = await open(temporary, 'wx', statsAt(target) === null ? 0o666 : 0o600);
+    const file = await open(temporary, 'wx', statsAt(target) === null ? 0o666 : 0o600).catch((cause) => {
+      throw missingFolder(folder, cause);
+    });
     try {
       await produce(sinkOf(file));
       await keepRights(temporary, target);

@@ -7,7 +7,7 @@ import { scalar } from '../core/state-dict.ts';
 
 /** The state dict of the kind of schedule that `key` tells. */
 export function scheduleDict(where: string, stateDict: unknown, key: string): Record<string, unknown> {
-  return dictOfKind(where, stateDict, key, ', or go on from its last_epoch with { lastEpoch }');
+  return dictOfKind(where, stateDict, key, ', or go on from its last_epoch with { lastEpoch: last_epoch - 1 }');
 }
 
 /** An array with one item per group. */

@@ -88,6 +88,10 @@ function entriesOf(
   const { parameterNames } = checkOptions('encodeTorch', options, ['parameterNames']) as EncodeTorchOptions;
   if (Object.prototype.toString.call(stateDict) !== '[object Object]')
     throw new TypeError(`encodeTorch: stateDict must be an object, got ${brief(stateDict)}`);
+  if ('stateDict' in stateDict && typeof stateDict.stateDict === 'function')
+    throw new TypeError(
+      'encodeTorch: stateDict must be an object; this has a stateDict() of its own: give what it returns',
+    );
   if (parameterNames !== undefined && (!Array.isArray(parameterNames) || !isOptimizer(stateDict))) {
     throw new TypeError(
       'encodeTorch: parameterNames must be an array of strings, beside the state dict of an optimizer',
