@@ -3,27 +3,23 @@
 import { one, putOne, putTwo, putTwoAt2, two, twoAt2 } from './pairs';
 
 /** M and V of two elements: M + (1−β₁)(G − M), β₂V + (1−β₂)G². */
-// @ts-ignore: decorator
 @inline
 function firstOf(m: v128, a: v128, rest1: v128): v128 {
   return f64x2.add(m, f64x2.mul(rest1, f64x2.sub(a, m)));
 }
 
-// @ts-ignore: decorator
 @inline
 function secondOf(v: v128, a: v128, beta2: v128, rest2: v128): v128 {
   return f64x2.add(f64x2.mul(beta2, v), f64x2.mul(f64x2.mul(rest2, a), a));
 }
 
 /** keepBefore · P − scale · M / (√V + ε) of two elements. */
-// @ts-ignore: decorator
 @inline
 function stepped(p: v128, first: v128, root: v128, scale: v128, eps: v128, before: v128): v128 {
   return f64x2.sub(f64x2.mul(before, p), f64x2.div(f64x2.mul(scale, first), f64x2.add(f64x2.sqrt(root), eps)));
 }
 
 /** The larger of two elements so far; NaN stays NaN. */
-// @ts-ignore: decorator
 @inline
 function most(old: v128, second: v128): v128 {
   return v128.bitselect(old, second, v128.or(f64x2.ge(old, second), f64x2.ne(old, old)));
@@ -33,7 +29,6 @@ function most(old: v128, second: v128): v128 {
  * Four elements. With largest = 0 it is Adam, else AMSGrad; `plain`: sign and keepAfter are 1 and
  * need no product.
  */
-// @ts-ignore: decorator
 @inline
 function adamFour<T>(
   plain: bool,
@@ -75,7 +70,6 @@ function adamFour<T>(
 }
 
 /** With largest = 0 it is Adam, else AMSGrad. */
-// @ts-ignore: decorator
 @inline
 export function adam<T>(
   p: usize, g: usize, m: usize, v: usize, largest: usize, length: i32,

@@ -12,14 +12,12 @@ import { two, twoAt2, twoAt4, twoAt6, one } from './pairs';
 const AHEAD: usize = 4096;
 
 /** The eight lanes of a flat sum, joined. */
-// @ts-ignore: decorator
 @inline
 export function joined(lanes: usize): f64 {
   return load<f64>(lanes) + load<f64>(lanes, 8) + (load<f64>(lanes, 16) + load<f64>(lanes, 24)) +
     (load<f64>(lanes, 32) + load<f64>(lanes, 40) + (load<f64>(lanes, 48) + load<f64>(lanes, 56)));
 }
 
-// @ts-ignore: decorator
 @inline
 export function sumSquares<T>(x: usize, length: i32, lanes: usize, first: i32, ahead: i32): f64 {
   let l0 = f64x2.splat(0);
@@ -82,7 +80,6 @@ export function sumSquares<T>(x: usize, length: i32, lanes: usize, first: i32, a
  * eight elements of the first, eight of the second, and so on. The lanes are left for
  * {@link sumSquares} to go on with.
  */
-// @ts-ignore: decorator
 @inline
 export function sumSquaresFar<T>(x: usize, length: i32, far: usize, lanes: usize, first: i32): void {
   let l0 = f64x2.splat(0);
@@ -120,7 +117,6 @@ export function sumSquaresFar<T>(x: usize, length: i32, far: usize, lanes: usize
   v128.store(lanes, l3, 48);
 }
 
-// @ts-ignore: decorator
 @inline
 function differences(x: usize): v128 {
   const a = v128.load(x);
@@ -134,7 +130,6 @@ function differences(x: usize): v128 {
  * 0 when all are finite, else 1: x - x is +0 or NaN. A third of what sumSquares takes. `place`:
  * four bytes that no other thread writes.
  */
-// @ts-ignore: decorator
 @inline
 export function nonFinite(x: usize, length: i32, place: usize, ahead: i32): i32 {
   let bad = f32x4.splat(0);

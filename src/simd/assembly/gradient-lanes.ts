@@ -7,7 +7,6 @@ import { joined } from './flat-sums';
 const AHEAD: usize = 4096;
 
 /** Eight lanes from call to call, as those of sumSquares. */
-// @ts-ignore: decorator
 @inline
 export function sumAbsolute<T>(x: usize, length: i32, lanes: usize, first: i32, ahead: i32): f64 {
   let l0 = f64x2.splat(0);
@@ -60,21 +59,18 @@ export function sumAbsolute<T>(x: usize, length: i32, lanes: usize, first: i32, 
  * infinity, and the one instruction for that is a quarter of what V8 makes of f32x4.max. For
  * doubles NaN is looked for apart.
  */
-// @ts-ignore: decorator
 @inline
 function larger<T>(most: v128, x: v128): v128 {
   if (sizeof<T>() == 4) return i32x4.max_s(most, v128.and(x, i32x4.splat(0x7fffffff)));
   return f64x2.pmax(most, f64x2.abs(x));
 }
 
-// @ts-ignore: decorator
 @inline
 function unlike<T>(x: v128): v128 {
   return sizeof<T>() == 4 ? i32x4.splat(0) : f64x2.ne(x, x);
 }
 
 /** The largest |x| of these and `most`; NaN where there is one. */
-// @ts-ignore: decorator
 @inline
 export function largest<T>(x: usize, length: i32, most: f64, place: usize, ahead: i32): f64 {
   let l0 = f64x2.splat(0);
@@ -114,7 +110,6 @@ export function largest<T>(x: usize, length: i32, most: f64, place: usize, ahead
   return all;
 }
 
-// @ts-ignore: decorator
 @inline
 function scaleEight<T>(x: usize, c: v128): void {
   const x0 = f64x2.mul(two<T>(x), c);
@@ -127,7 +122,6 @@ function scaleEight<T>(x: usize, c: v128): void {
   putTwoAt6<T>(x, x3);
 }
 
-// @ts-ignore: decorator
 @inline
 export function scale<T>(x: usize, length: i32, factor: f64): void {
   const c = f64x2.splat(factor);
@@ -144,13 +138,11 @@ export function scale<T>(x: usize, length: i32, factor: f64): void {
 }
 
 /** pmin and pmax give their first operand where either is NaN, bit for bit. */
-// @ts-ignore: decorator
 @inline
 function within<T>(x: v128, low: v128, high: v128): v128 {
   return sizeof<T>() == 4 ? f32x4.pmax(f32x4.pmin(x, high), low) : f64x2.pmax(f64x2.pmin(x, high), low);
 }
 
-// @ts-ignore: decorator
 @inline
 export function clamp<T>(x: usize, length: i32, bound: f64): void {
   const high = sizeof<T>() == 4 ? f32x4.splat(<f32>bound) : f64x2.splat(bound);
@@ -170,7 +162,6 @@ export function clamp<T>(x: usize, length: i32, bound: f64): void {
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function addWhole<T>(s: v128, g: v128): v128 {
   return sizeof<T>() == 4 ? f32x4.add(s, g) : f64x2.add(s, g);
@@ -180,7 +171,6 @@ function addWhole<T>(s: v128, g: v128): v128 {
  * A weight of 1 needs no product, and the sum of two float32 numbers no double: rounding it twice
  * is harmless.
  */
-// @ts-ignore: decorator
 @inline
 export function addScaled<T>(s: usize, g: usize, length: i32, weight: f64): void {
   let k = length & 7;
@@ -219,7 +209,6 @@ export function addScaled<T>(s: usize, g: usize, length: i32, weight: f64): void
 }
 
 /** In float32 where the divisor is a float32 number: a quotient may be rounded twice, too. */
-// @ts-ignore: decorator
 @inline
 export function divide<T>(g: usize, s: usize, length: i32, divisor: f64): void {
   let k = length & 7;

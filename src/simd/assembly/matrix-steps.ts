@@ -3,7 +3,6 @@
 import { two, twoAt2, twoAt4, twoAt6, one, putTwo, putTwoAt2, putTwoAt4, putTwoAt6, putOne } from './pairs';
 
 /** keep · P − G f c; `plain`: keep is 1 and needs no product. */
-// @ts-ignore: decorator
 @inline
 function stepped(plain: bool, k: v128, p: v128, g: v128, f: v128, c: v128): v128 {
   return f64x2.sub(plain ? p : f64x2.mul(k, p), f64x2.mul(f64x2.mul(g, f), c));
@@ -14,7 +13,6 @@ function stepped(plain: bool, k: v128, p: v128, g: v128, f: v128, c: v128): v128
  * streams, each from page to page, are fetched ahead where two are not, nor four within two pages
  * (rows of 2 KiB side by side).
  */
-// @ts-ignore: decorator
 @inline
 export function apply<T>(
   plain: bool, p: usize, pStride: usize, g: usize, gStride: usize, rows: i32, cols: i32, row: usize,
@@ -80,7 +78,6 @@ export function apply<T>(
 }
 
 /** {@link apply} to `cols` columns of one row. */
-// @ts-ignore: decorator
 @inline
 function applyRest<T>(plain: bool, k: v128, p: usize, g: usize, row: usize, col: usize, cols: i32, keep: f64): void {
   const f = v128.load64_splat(row);
@@ -94,14 +91,12 @@ function applyRest<T>(plain: bool, k: v128, p: usize, g: usize, row: usize, col:
   if (j > 0) putOne<T>(p, keep * one<T>(p) - one<T>(g) * load<f64>(row) * load<f64>(col));
 }
 
-// @ts-ignore: decorator
 @inline
 function momentum(b: v128, m: v128, g: v128, f: v128, c: v128): v128 {
   return f64x2.add(f64x2.mul(b, m), f64x2.mul(f64x2.mul(g, f), c));
 }
 
 /** M ← β₁M + G f c, P ← keep · P − M, two rows at a time as in {@link apply}. */
-// @ts-ignore: decorator
 @inline
 export function applyMomentum<T>(
   p: usize, pStride: usize, g: usize, gStride: usize, m: usize, mStride: usize,
@@ -168,7 +163,6 @@ export function applyMomentum<T>(
 }
 
 /** {@link applyMomentum} to `cols` columns of one row. */
-// @ts-ignore: decorator
 @inline
 function momentumRest<T>(
   k: v128, b: v128, p: usize, g: usize, m: usize, row: usize, col: usize, cols: i32, keep: f64, beta1: f64,

@@ -6,7 +6,6 @@ import { two, twoAt2, one } from './pairs';
  * Sums of squares of four rows: each row's two lanes are carried at `lanes`, columns are added at
  * `col`; the last call puts the rows' sums to `sums`.
  */
-// @ts-ignore: decorator
 @inline
 function reduceFour<T>(
   p0: usize, p1: usize, p2: usize, p3: usize, cols: i32, lanes: usize, col: usize, first: i32, last: i32, sums: usize,
@@ -104,7 +103,6 @@ function reduceFour<T>(
   }
 }
 
-// @ts-ignore: decorator
 @inline
 export function reduce<T>(
   g: usize, stride: usize, rows: i32, cols: i32, lanes: usize, col: usize, zeros: usize, first: i32,
@@ -122,7 +120,6 @@ export function reduce<T>(
 }
 
 /** Squares of four rows, each times its row's factor, added. */
-// @ts-ignore: decorator
 @inline
 function weighted(a0: v128, a1: v128, a2: v128, a3: v128, f0: v128, f1: v128, f2: v128, f3: v128): v128 {
   return f64x2.add(
@@ -131,7 +128,6 @@ function weighted(a0: v128, a1: v128, a2: v128, a3: v128, f0: v128, f1: v128, f2
   );
 }
 
-// @ts-ignore: decorator
 @inline
 export function measure<T>(
   g: usize, stride: usize, rows: i32, cols: i32, row: usize, colFactor: usize, lanes: usize,
@@ -195,7 +191,6 @@ export function measure<T>(
  * places at once. Row i of stream j is at `g + i * stride + j * far`, its lanes and its sum are
  * those of row i + j · `apart`.
  */
-// @ts-ignore: decorator
 @inline
 export function reduceFar<T>(
   g: usize, stride: usize, far: usize, rows: i32, cols: i32, lanes: usize, apart: usize, col: usize,
@@ -322,7 +317,6 @@ export function reduceFar<T>(
 }
 
 /** {@link measure} of eight far rows at a time; as {@link reduceFar}, and the factors too. */
-// @ts-ignore: decorator
 @inline
 export function measureFar<T>(
   g: usize, stride: usize, far: usize, rows: i32, cols: i32, row: usize, apart: usize,

@@ -5,7 +5,6 @@
  * writes. V8 (Node 20.20) builds a v128 constant anew in every round: float16 is widened at 0.72 ns
  * per element that way, at 0.41 with constants that come from memory.
  */
-// @ts-ignore: decorator
 @inline
 function held(constant: i32, place: usize): v128 {
   store<i32>(place, constant);
@@ -13,7 +12,6 @@ function held(constant: i32, place: usize): v128 {
 }
 
 /** `length`, a multiple of 8, bfloat16 numbers as float32: the upper half of each. */
-// @ts-ignore: decorator
 @inline
 export function widenBrains(bits: usize, out: usize, length: i32): void {
   for (let k = length; k > 0; k -= 8) {
@@ -30,7 +28,6 @@ export function widenBrains(bits: usize, out: usize, length: i32): void {
  * one is its bits times 2^-24: unlike the one multiplication by 2^112 of the TypeScript loops,
  * which gives the same, it has no subnormal operand, which is slow.
  */
-// @ts-ignore: decorator
 @inline
 function widenHalf(x: v128, rest: v128, raise: v128, unit: v128, infinity: v128, least: v128, most: v128): v128 {
   const sign = i32x4.shl(i32x4.shr_u(x, 15), 31);
@@ -41,7 +38,6 @@ function widenHalf(x: v128, rest: v128, raise: v128, unit: v128, infinity: v128,
   return v128.or(sign, v128.bitselect(v128.or(shifted, infinity), finite, i32x4.gt_s(magnitude, most)));
 }
 
-// @ts-ignore: decorator
 @inline
 export function widenHalves(bits: usize, out: usize, length: i32, place: usize): void {
   const rest = held(0x7fff, place);
@@ -60,7 +56,6 @@ export function widenHalves(bits: usize, out: usize, length: i32, place: usize):
 }
 
 /** bfloat16Bits of core/sixteen-bits.ts. */
-// @ts-ignore: decorator
 @inline
 function narrowBrain(x: v128, half: v128, quiet: v128, infinity: v128): v128 {
   const upper = i32x4.shr_u(x, 16);
@@ -71,7 +66,6 @@ function narrowBrain(x: v128, half: v128, quiet: v128, infinity: v128): v128 {
 }
 
 /** `length`, a multiple of 8, float32 numbers rounded to bfloat16. */
-// @ts-ignore: decorator
 @inline
 export function narrowBrains(words: usize, bits: usize, length: i32, place: usize): void {
   const half = held(0x7fff, place);
@@ -87,7 +81,6 @@ export function narrowBrains(words: usize, bits: usize, length: i32, place: usiz
 }
 
 /** float16BitsOf of core/sixteen-bits.ts. */
-// @ts-ignore: decorator
 @inline
 function narrowHalf(
   x: v128, sign: v128, lower: v128, half: v128, least: v128, beyond: v128, infinity: v128,
@@ -104,7 +97,6 @@ function narrowHalf(
   return v128.or(v128.and(i32x4.shr_u(x, 16), sign), bits);
 }
 
-// @ts-ignore: decorator
 @inline
 export function narrowHalves(words: usize, bits: usize, length: i32, place: usize): void {
   const sign = held(0x8000, place);

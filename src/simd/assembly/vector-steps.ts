@@ -3,14 +3,12 @@
 import { two, twoAt2, twoAt4, twoAt6, one, putTwo, putOne } from './pairs';
 import { joined } from './flat-sums';
 
-// @ts-ignore: decorator
 @inline
 function ratio(g: v128, v: v128, beta: v128, rest: v128, eps: v128): v128 {
   const square = f64x2.mul(g, g);
   return f64x2.div(square, f64x2.add(f64x2.mul(beta, v), f64x2.mul(rest, f64x2.add(square, eps))));
 }
 
-// @ts-ignore: decorator
 @inline
 export function measureVector<T>(
   g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, lanes: usize, first: i32,
@@ -53,7 +51,6 @@ export function measureVector<T>(
 }
 
 /** With m = 0 there is no momentum. */
-// @ts-ignore: decorator
 @inline
 export function applyVector<T>(
   p: usize, g: usize, m: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, scale: f64,

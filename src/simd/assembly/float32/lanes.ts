@@ -10,7 +10,6 @@ export const GROUP_LEAST: i32 = 0x217fffff;
 export const MOST: f32 = 85070591730234615865843651857942052864.0;
 
 /** A constant in a register for a whole loop; see `held` of `sixteen-lanes.ts`. */
-// @ts-ignore: decorator
 @inline
 export function inRegister(constant: i32, place: usize): v128 {
   store<i32>(place, constant);
@@ -25,7 +24,6 @@ export function partial(at: usize, n: i32): v128 {
 }
 
 /** Whether all lanes of both are less than 2^126 in magnitude, and none is NaN. */
-// @ts-ignore: decorator
 @inline
 export function tame(x: v128, y: v128, most: v128): bool {
   return i32x4.bitmask(v128.and(f32x4.lt(f32x4.abs(x), most), f32x4.lt(f32x4.abs(y), most))) == 15;

@@ -14,13 +14,11 @@ import { GROUP_LEAST, MAGNITUDE, inRegister, partial } from './lanes';
 /** Columns of a span. `float32-loops.ts` cuts rows at multiples of it. */
 const SPAN: i32 = 256;
 
-// @ts-ignore: decorator
 @inline
 function low(x: v128): v128 {
   return f64x2.promote_low_f32x4(x);
 }
 
-// @ts-ignore: decorator
 @inline
 function high(x: v128): v128 {
   return f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 1));
@@ -33,7 +31,6 @@ function putSum(at: usize, first: i32, lanes: v128): void {
   store<f64>(at, first ? sum : load<f64>(at) + sum);
 }
 
-// @ts-ignore: decorator
 @inline
 function squared(scaled: bool, x: v128, b: v128): v128 {
   const y = scaled ? f32x4.mul(x, b) : x;
@@ -41,7 +38,6 @@ function squared(scaled: bool, x: v128, b: v128): v128 {
 }
 
 /** Adds the sums of eight squares of each of four columns to doubles. */
-// @ts-ignore: decorator
 @inline
 function addColumns(
   col: usize, q0: v128, q1: v128, q2: v128, q3: v128, q4: v128, q5: v128, q6: v128, q7: v128,
@@ -61,7 +57,6 @@ function addColumns(
  * `col`. In both cases there is room for whole fours. The last columns go through 128 bytes from
  * `place + 64`.
  */
-// @ts-ignore: decorator
 @inline
 function eightRows(
   scaled: bool, columns: bool,
@@ -164,7 +159,6 @@ function isTiny(
   return !v128.any_true(i32x4.gt_s(most, inRegister(GROUP_LEAST, place))) && v128.any_true(most);
 }
 
-// @ts-ignore: decorator
 @inline
 function first4(at: usize, n: i32, magnitude: v128): v128 {
   return v128.and(n == 4 ? v128.load(at) : partial(at, n), magnitude);
@@ -175,7 +169,6 @@ function first4(at: usize, n: i32, magnitude: v128): v128 {
  * eighth of them), then those that are left over, with rows of `zeros` for the absent ones, whose
  * sums take room for seven more. With `columns` it ends with 1 before eight rows that are tiny.
  */
-// @ts-ignore: decorator
 @inline
 export function rowSquares(
   scaled: bool, columns: bool, x: usize, stride: usize, rows: i32, far: i32, cols: i32, col: usize, sums: usize,

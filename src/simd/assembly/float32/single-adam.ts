@@ -10,7 +10,6 @@
 
 import { MAGNITUDE, MOMENT_LEAST, MOST, inRegister } from './lanes';
 
-// @ts-ignore: decorator
 @inline
 function towards(swapped: bool, m: v128, x: v128, rest: v128): v128 {
   return swapped
@@ -18,7 +17,6 @@ function towards(swapped: bool, m: v128, x: v128, rest: v128): v128 {
     : f32x4.add(m, f32x4.mul(rest, f32x4.sub(x, m)));
 }
 
-// @ts-ignore: decorator
 @inline
 function larger(before: v128, second: v128): v128 {
   return v128.bitselect(before, second, v128.or(f32x4.ge(before, second), f32x4.ne(before, before)));
@@ -29,7 +27,6 @@ function larger(before: v128, second: v128): v128 {
  * returns the address of their weights. `general`: the cases that are rare, among them AMSGrad
  * with the `largest` V so far.
  */
-// @ts-ignore: decorator
 @inline
 function whole(
   general: bool, p: usize, g: usize, m: usize, v: usize, largest: usize, end: usize,
@@ -128,7 +125,6 @@ function one(
 }
 
 /** With largest = 0 it is Adam, else AMSGrad; the numbers are those of `loops/adam.ts`. */
-// @ts-ignore: decorator
 @inline
 export function adamSingle(
   p: usize, g: usize, m: usize, v: usize, largest: usize, length: i32,

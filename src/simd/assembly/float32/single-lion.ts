@@ -11,7 +11,6 @@ const CLOSE: f32 = 4.76837158203125e-7;
 const SMALL: f32 = 7.888609052210118e-31;
 
 /** Address of the weights at which it stopped, as in `single-adam.ts`. */
-// @ts-ignore: decorator
 @inline
 function whole(
   swap: bool, p: usize, g: usize, m: usize, end: usize,
@@ -75,7 +74,6 @@ function one(
 }
 
 /** The numbers are those of `loops/sign-momentum.ts`. */
-// @ts-ignore: decorator
 @inline
 export function lionSingle(
   p: usize, g: usize, m: usize, length: i32,

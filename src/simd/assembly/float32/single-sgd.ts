@@ -7,7 +7,6 @@
 import { MOST, tame } from './lanes';
 
 /** Address of the weights at which it stopped, as in `single-adam.ts`. */
-// @ts-ignore: decorator
 @inline
 function whole(
   momentum: bool, nesterov: bool, p: usize, g: usize, m: usize, end: usize,
@@ -75,7 +74,6 @@ function one(
 }
 
 /** With m = 0 there is no momentum. The numbers are those of `loops/momentum.ts`. */
-// @ts-ignore: decorator
 @inline
 export function sgdSingle(
   p: usize, g: usize, m: usize, length: i32,

@@ -1,13 +1,11 @@
 /** Adafactor's steps of a matrix in float32: P − (λP + (G b) f), where λ is 0 P − (G b) f. */
 
-// @ts-ignore: decorator
 @inline
 function stepped(plain: bool, l: v128, p: v128, u: v128): v128 {
   return f32x4.sub(p, plain ? u : f32x4.add(f32x4.mul(l, p), u));
 }
 
 /** Of four elements (G b) f, or with a first moment M ← β₁M + (G b) f. */
-// @ts-ignore: decorator
 @inline
 function moment(momentum: bool, b1: v128, m: usize, g: v128, b: v128, f: v128): v128 {
   const u = f32x4.mul(f32x4.mul(g, b), f);
@@ -21,7 +19,6 @@ function moment(momentum: bool, b1: v128, m: usize, g: v128, b: v128, f: v128): 
  * Two rows at a time, one of the upper half and one of the lower, as in `matrix-steps.ts`. `row`
  * has doubles, `col` float32 numbers.
  */
-// @ts-ignore: decorator
 @inline
 export function stepRows(
   plain: bool, momentum: bool, p: usize, pStride: usize, g: usize, gStride: usize, m: usize, mStride: usize,

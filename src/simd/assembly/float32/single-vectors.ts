@@ -8,14 +8,12 @@
 
 import { MAGNITUDE, MOMENT_LEAST, MOST, inRegister, partial } from './lanes';
 
-// @ts-ignore: decorator
 @inline
 function squares(g: v128, magnitude: v128, least: v128): v128 {
   const x = v128.and(g, i32x4.gt_s(v128.and(g, magnitude), least));
   return f32x4.mul(x, x);
 }
 
-// @ts-ignore: decorator
 @inline
 function average(swap: bool, v: v128, s: v128, rest: v128): v128 {
   return swap
@@ -24,7 +22,6 @@ function average(swap: bool, v: v128, s: v128, rest: v128): v128 {
 }
 
 /** Spans of 256 elements as in `row-squares.ts`, each added to `total`. */
-// @ts-ignore: decorator
 @inline
 export function measureSingle(
   g: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, total: f64, place: usize,
@@ -61,7 +58,6 @@ export function measureSingle(
 }
 
 /** Address of the weights at which it stopped, as in `single-adam.ts`. */
-// @ts-ignore: decorator
 @inline
 function whole(
   swap: bool, plain: bool, momentum: bool, p: usize, g: usize, m: usize, v: usize, end: usize,
@@ -126,7 +122,6 @@ function one(
 }
 
 /** With m = 0 there is no momentum. The numbers are those of `loops/vector.ts`. */
-// @ts-ignore: decorator
 @inline
 export function stepVector(
   p: usize, g: usize, m: usize, v: usize, length: i32, beta: f64, rest: f64, eps: f64, scale: f64, keep: f64,
