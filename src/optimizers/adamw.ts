@@ -156,8 +156,8 @@ const adamw: Rule<AdamWOptions, typeof loops & CheckLoops, Corrections> = elemen
  * AdamW, as in torch.optim.AdamW: for a gradient g at step t, element by element,
  *
  * - m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g²
- * - p ← p · (1 − lr · weightDecay) − lr · m̂ / (√v̂ + eps) with m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 −
- *   β₂ᵗ)
+ * - p ← p · (1 − lr · weightDecay) − lr · m̂ / (√v̂ + eps) with m̂ = m / (1 − β₁ᵗ), v̂ =
+ *   v / (1 − β₂ᵗ)
  *
  * State per parameter, as PyTorch names it: `step`, `exp_avg` (m), `exp_avg_sq` (v),
  * `max_exp_avg_sq` (with `amsgrad`); float64 for float64 parameters, else float32 (PyTorch keeps a
