@@ -88,16 +88,17 @@ export class Torch {
     };
   }
 
-  /** A contestant that takes seconds to start: it has a process of its own for a whole case. */
+  /**
+   * A contestant that takes seconds over its first steps (it compiles at the first, and once more
+   * when the step count has become a number that changes), which the round that is not counted
+   * takes up: it has a process of its own for a whole case.
+   */
   static lasting(python: string, kind: string, name: string, threads: number): Contestant {
     return {
       ...described(kind, name),
       async start(shapes) {
         const torch = new Torch(python, 'at its best');
         await torch.ask({ do: 'start', kind, shapes, threads });
-        // Compiled at the first step, and once more when the step count has become a number that
-        // changes.
-        await torch.ask({ do: 'advance', steps: 3 });
         return { ...torch.#running(async () => {}), close: () => torch.close() };
       },
     };
