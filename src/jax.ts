@@ -246,9 +246,12 @@ const childPath = (path: string, key: string): string => (path === '' ? key : `$
 function leavesOf(method: string, params: unknown, grads: unknown): Leaf[] {
   const where = `JaxOptimizer.${method}`;
   const leaves: Leaf[] = [];
+  const seen = new Set<string>();
   const visit = (node: unknown, gradient: unknown, path: string): void => {
     const name = path === '' ? ROOT : path;
     if (node instanceof JaxArray) {
+      if (seen.has(name)) throw new RangeError(`${where}: two arrays have the path ${name}; rename a key with a dot`);
+      seen.add(name);
       leaves.push({ path: name, array: node, gradient: checkedGradient(where, name, node, gradient ?? null) });
       return;
     }

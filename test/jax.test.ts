@@ -219,6 +219,9 @@ it('what does not fit is refused by name, with what to do', async () => {
   await expect(update(params, { ...ones(), a: 3 })).rejects.toThrow('gradient of a must be an array of jax-js, got 3');
   await expect(update({ a: 3 }, { a: 3 })).rejects.toThrow('a must be an array of jax-js, got 3; make one with');
   await expect(update({ a: params.a, at: new Date(0) }, null)).rejects.toThrow('at must be an array of jax-js');
+  await expect(update({ 'x.y': np.array([1]), x: { y: np.array([2]) } }, null)).rejects.toThrow(
+    'two arrays have the path x.y; rename a key with a dot',
+  );
   expect(() => optimizer.optimizer).toThrow('take a step first, or await build(tree.ref(params))');
   expect(() => optimizer.weights({ a: params.a.ref })).toThrow('a is not known yet');
   expect(optimizer.parameters).toEqual([]);
