@@ -52,34 +52,39 @@ function squaresBy(x: LookedUp, offset: number, length: number, stream: number):
   let l6 = 0;
   let l7 = 0;
   const end = offset + length;
-  const rounds = Math.floor(length / 8);
-  for (let round = 0; round < rounds; round++) {
-    // So many rounds as a stream has elements are those of all eight.
-    const k = offset + (round < stream ? (round & 7) * stream + (round & -8) : 8 * round);
-    const x0 = x[k]!;
-    const x1 = x[k + 1]!;
-    const x2 = x[k + 2]!;
-    const x3 = x[k + 3]!;
-    const x4 = x[k + 4]!;
-    const x5 = x[k + 5]!;
-    const x6 = x[k + 6]!;
-    const x7 = x[k + 7]!;
-    l0 += x0 * x0;
-    l1 += x1 * x1;
-    l2 += x2 * x2;
-    l3 += x3 * x3;
-    l4 += x4 * x4;
-    l5 += x5 * x5;
-    l6 += x6 * x6;
-    l7 += x7 * x7;
+  const whole = end - (length & 7);
+  // Eight from each stream in turn, then the rest in one go. An index that is reckoned anew in
+  // every round costs 3 % of Adafactor's whole step (Node 20.20, in turns, 256 by 256).
+  for (let part = 0; part <= stream; part += 8) {
+    const last = part === stream;
+    const first = offset + (last ? 8 * stream : part);
+    const step = last ? 8 : stream;
+    const to = last ? whole : first + 8 * stream;
+    for (let k = first; k < to; k += step) {
+      const x0 = x[k]!;
+      const x1 = x[k + 1]!;
+      const x2 = x[k + 2]!;
+      const x3 = x[k + 3]!;
+      const x4 = x[k + 4]!;
+      const x5 = x[k + 5]!;
+      const x6 = x[k + 6]!;
+      const x7 = x[k + 7]!;
+      l0 += x0 * x0;
+      l1 += x1 * x1;
+      l2 += x2 * x2;
+      l3 += x3 * x3;
+      l4 += x4 * x4;
+      l5 += x5 * x5;
+      l6 += x6 * x6;
+      l7 += x7 * x7;
+    }
   }
-  const k = offset + 8 * rounds;
-  l0 += squareAt(x, k, end);
-  l1 += squareAt(x, k + 1, end);
-  l2 += squareAt(x, k + 2, end);
-  l3 += squareAt(x, k + 3, end);
-  l4 += squareAt(x, k + 4, end);
-  l5 += squareAt(x, k + 5, end);
-  l6 += squareAt(x, k + 6, end);
+  l0 += squareAt(x, whole, end);
+  l1 += squareAt(x, whole + 1, end);
+  l2 += squareAt(x, whole + 2, end);
+  l3 += squareAt(x, whole + 3, end);
+  l4 += squareAt(x, whole + 4, end);
+  l5 += squareAt(x, whole + 5, end);
+  l6 += squareAt(x, whole + 6, end);
   return l0 + l1 + (l2 + l3) + (l4 + l5 + (l6 + l7));
 }
