@@ -125,7 +125,7 @@ ${result(all)}
 - \`npm run bench\` measures all of it again and writes this page, \`npm run bench -- --quick\` takes under a minute and writes nothing.
 
 What the names say: "SIMD" is \`tensorless/simd\` with arrays from \`allocate\`, "copied" the same with ordinary arrays, "threads" \`tensorless/parallel\`, which
-uses them from 131,072 elements on. "foreach" and "fused" are PyTorch's two implementations of AdamW, "compiled" is the first under \`torch.compile\`, "wasm jit" is
+uses them from 131,072 elements on (262,144 at the float32 level). "foreach" and "fused" are PyTorch's two implementations of AdamW, "compiled" is the first under \`torch.compile\`, "wasm jit" is
 jax-js's compiled step. PyTorch "as installed" gives large temporaries back to the system after each operation and has them faulted in again; with "best" the C
 library keeps them (\`MALLOC_MMAP_MAX_=0\`, a high \`MALLOC_TRIM_THRESHOLD_\`).`,
   ];

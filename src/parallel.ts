@@ -100,8 +100,8 @@ interface NodeThreads {
  * Every thread must reach the arrays: take parameters and gradients from `allocate`, or make them
  * over a SharedArrayBuffer (16-bit ones have to be). What is not shared is worked on by the calling
  * thread alone, with the same bits. Large matrices are split at fixed block boundaries, small ones
- * are grouped, and a step over fewer than 131,072 elements is done by the calling thread. The
- * workers do not keep a process alive.
+ * are grouped, and a step over fewer than 131,072 elements (262,144 with `arithmetic: 'float32'`)
+ * is done by the calling thread. The workers do not keep a process alive.
  *
  * A worker that ends in the middle of a step (killed, out of memory) is made up for: its part is
  * done once more. Only where it was writing weights is the step refused, with a
@@ -157,7 +157,7 @@ export async function parallelKernels(options: ParallelOptions = {}): Promise<Pa
     who,
     simd: memory && { memory, base: (1 + who - FIRST_WORKER) * region, strips: STRIPS, level },
   }));
-  const driver = new Driver(crew, words, memory?.buffer ?? null);
+  const driver = new Driver(crew, words, memory?.buffer ?? null, level);
   await crew.start(threads - 1, PATIENCE);
   return {
     ...sharedMemory(arena),
@@ -210,7 +210,7 @@ function sharedMemory(arena: Arena | null): Kernels {
             `make a new Parameter with a new array`,
         );
       }
-      arena?.holds(array);
+      arena?.checkLive(array);
     },
     free: (array) => {
       if (live.delete(array)) freed.add(array);

@@ -90,9 +90,7 @@ export function simdKernels(options: SimdOptions = {}): Kernels {
     allocate,
     fits: (dtype, length) => arena.fits(dtype, length),
     owns: (array) => arena.owns(array),
-    checkLive: (array) => {
-      arena.holds(array);
-    },
+    checkLive: (array) => arena.checkLive(array),
     free: (array) => arena.free(array),
     [ENGINE]: {
       ...simdEngine(memory, arena, 0, false, copies, level),

@@ -26,8 +26,8 @@ const double = simdKernels({ arenaBytes: 2 ** 20 });
 
 type Make = (params: readonly Parameter[], options: CommonOptions & Record<string, unknown>) => Optimizer;
 
-/** Over 131,072 elements, which brings the workers in; rows and columns left over; nothing at all. */
-const shapes: readonly (readonly number[])[] = [[300, 401], [7], [], [0, 5], [3, 9, 70], [1, 9001], [11_003], [64, 64]];
+/** Over 262,144 elements, which brings the workers in; rows and columns left over; nothing at all. */
+const shapes: readonly (readonly number[])[] = [[519, 513], [7], [], [0, 5], [3, 9, 70], [1, 9001], [11_003], [64, 64]];
 
 function shared(of: Kernels, array: NumericArray): NumericArray {
   let there: NumericArray;

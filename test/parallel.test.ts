@@ -435,6 +435,28 @@ describe('parallelKernels', () => {
     });
   });
 
+  it.each([
+    ['double', 2 ** 17],
+    ['float32', 2 ** 18],
+  ] as const)('workers are called for a step in %s from %i elements on', async (arithmetic, least) => {
+    let told = 0;
+    const make = (): WorkerLike => new FakeWorker(ready, () => told++);
+    const kernels = await parallelKernels({ threads: 2, arithmetic, createWorker: make });
+    for (const [length, called] of [
+      [least - 1, false],
+      [least, true],
+    ] as const) {
+      const weight = new Parameter(kernels.allocate('float32', length));
+      weight.grad = kernels.allocate('float32', length).fill(1);
+      told = 0;
+      await new AdamW([weight], { kernels }).stepAsync();
+      expect(told > 0, `${length} elements`).toBe(called);
+      expect(weight.data.every((value) => value < 0)).toBe(true);
+    }
+    await kernels.close();
+    FakeWorker.all.length = 0;
+  });
+
   it('after close the calling thread works alone', async () => {
     const kernels = await parallelKernels({ threads: 2, createWorker });
     await kernels.close();

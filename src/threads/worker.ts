@@ -111,7 +111,7 @@ class Helper {
 /** Kernels on the shared memory, with an arena for this worker's strips. */
 function sharedKernels({ memory, base, strips, level }: NonNullable<StartMessage['simd']>): Kernels {
   compileSimd('parallelKernels', true, 'pass simd: false', level);
-  const arena = new Arena('parallelKernels', memory.buffer, base + RESERVED, strips, true);
+  const arena = new Arena('parallelKernels', memory.buffer, base + RESERVED, strips);
   return {
     ...typescriptKernels,
     name: 'parallel',

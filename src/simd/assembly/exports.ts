@@ -49,6 +49,9 @@
  *   Xeon of model 207); the conversions cost what the narrower division gains. With the products
  *   with sign and keepAfter also where these are 1: 1.7 instead of 1.5 (AMD EPYC of family 25).
  *   AMSGrad with two elements at a time: 3.2 instead of 2.6.
+ * - the running averages of rows and columns, their quotients and their roots here, two at a time,
+ *   on scratch in this memory: a step of 64² takes 2 to 4 % less (Node 20.20, Intel Xeon of model
+ *   207), where they are 15 % of it in TypeScript; calls and addresses eat the rest.
  * - fused multiply-add and relaxed SIMD: other bits.
  */
 
