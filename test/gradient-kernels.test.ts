@@ -13,6 +13,11 @@ import {
 } from 'tensorless';
 import { simdKernels } from 'tensorless/simd';
 import { describe, expect, it } from 'vitest';
+import { engineOf } from '../src/engine/kernels.ts';
+import { blockLength } from '../src/loops/blocks.ts';
+import * as loops64 from '../src/loops/generated/gradients64.ts';
+import * as loops from '../src/loops/gradients.ts';
+import { sumSquares, sumSquaresFar } from '../src/loops/sums.ts';
 import { arrayOf, dtypes, engines, numbersOf, randomNumbers } from './_optimizers.ts';
 import { parallelKernels } from './_parallel.ts';
 
@@ -314,6 +319,48 @@ describe('several threads', () => {
       expect(gradientBits(parameters)).toEqual(before);
     } finally {
       await kernels.close();
+    }
+  });
+});
+
+describe('large arrays, which are gone through at several places at once', () => {
+  it.each(['float32', 'float64'] as const)('%s loops have the bits of those of TypeScript', (dtype) => {
+    const plain = dtype === 'float32' ? loops : (loops64 as object as typeof loops);
+    for (const length of [65_535, 65_536, 65_543, 65_569, 70_003]) {
+      const kernels = simdKernels({ arenaBytes: 2 ** 22 });
+      const own = engineOf(kernels)[dtype] as typeof loops;
+      const [x, g] = [numbers(length + 5, 3), numbers(length + 5, 4)].map((values) => place(kernels, dtype, values));
+      const by = (change: (loopsOf: typeof loops, to: Gradient) => void): void => {
+        const [got, expected] = [x!, x!.slice()];
+        change(own, got);
+        change(plain, expected);
+        expect(bits(got), `${length}`).toBe(bits(expected));
+      };
+      by((of, to) => of.scale(to, 3, length, 0.7));
+      by((of, to) => of.addScaled(to, 2, g!, 5, length, 1));
+      by((of, to) => of.addScaled(to, 5, g!, 2, length, -0.3));
+    }
+  });
+
+  it('clipGradNorm adds their squares by eight streams of each block, on every engine', () => {
+    for (const [length, far] of [
+      [2 ** 18 - 1, false],
+      [2 ** 18 + 77, true],
+    ] as const) {
+      const values = numbers(length, 5);
+      const block = blockLength(length);
+      let sum = 0;
+      for (let from = 0; from < length; from += block) {
+        const part = Float32Array.from(values.subarray(from, from + block));
+        sum += far ? sumSquaresFar(part, 0, part.length) : sumSquares(part, 0, part.length);
+      }
+      for (const [engine, kernels] of kernelsOf) {
+        const one = new Parameter(new Float32Array(length));
+        one.grad = place(kernels, 'float32', values);
+        taken.push(one.grad as Gradient);
+        expect(clipGradNorm([one], Number.POSITIVE_INFINITY, { kernels }), engine).toBe(Math.sqrt(sum));
+        free(kernels);
+      }
     }
   });
 });

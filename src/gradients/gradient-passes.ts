@@ -10,18 +10,22 @@ import { type Course, type Executor, loopsOf } from '../engine/engine.ts';
 import { engineOf, type Kernels } from '../engine/kernels.ts';
 import { flatBlock, type Pass, runPass } from '../engine/pass.ts';
 import { type Access, type Loops, Room, Strip } from '../engine/strip.ts';
-import { AT, cutOf, OWN, rangeOf, type Work } from '../engine/work.ts';
+import { AT, cutOf, goesFar, OWN, rangeOf, type Work } from '../engine/work.ts';
 import * as gradients64 from '../loops/generated/gradients64.ts';
-import { sumSquares as sumSquares64 } from '../loops/generated/sums64.ts';
+import { sumSquares as sumSquares64, sumSquaresFar as sumSquaresFar64 } from '../loops/generated/sums64.ts';
 import * as gradients from '../loops/gradients.ts';
-import { sumSquares } from '../loops/sums.ts';
+import { sumSquares, sumSquaresFar } from '../loops/sums.ts';
 
-type GradientLoops = typeof gradients & { readonly sumSquares: typeof sumSquares };
+type GradientLoops = typeof gradients & Readonly<Record<'sumSquares' | 'sumSquaresFar', typeof sumSquares>>;
 
 /** Float64 arrays go where the types say Float32Array. */
 const LOOPS: Loops<GradientLoops> = {
-  float32: { ...gradients, sumSquares },
-  float64: { ...gradients64, sumSquares: sumSquares64 } as object as GradientLoops,
+  float32: { ...gradients, sumSquares, sumSquaresFar },
+  float64: {
+    ...gradients64,
+    sumSquares: sumSquares64,
+    sumSquaresFar: sumSquaresFar64,
+  } as object as GradientLoops,
 };
 
 /** Places of the numbers that a pass needs. */
@@ -54,7 +58,10 @@ const NAMED: Readonly<Record<GradientPass, Pass>> = {
   /** The sums of x², of |x|; the largest |x|; the sum of (|x| / by)^order. */
   squares: pass(
     'gradient',
-    ({ g }, { sums }, _, n, into) => (sums[into]! += g.loops.sumSquares(g.array, g.at, n)),
+    ({ g }, work, _, n, into) => {
+      const sum = goesFar(work) ? g.loops.sumSquaresFar : g.loops.sumSquares;
+      work.sums[into]! += sum(g.array, g.at, n);
+    },
     true,
   ),
   absolutes: pass('gradient', ({ g }, { sums }, _, n, into) => (sums[into]! += g.loops.sumAbsolute(g.array, g.at, n))),
