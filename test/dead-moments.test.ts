@@ -35,6 +35,25 @@ describe.each(Object.entries(rules))('%s', (_, { key, make }) => {
     }
   });
 
+  it('is 0 below 2^-800 alone: what is just there is halved like the rest', () => {
+    const { parameter, optimizer } = started(new Float64Array(8));
+    const saved = structuredClone(optimizer.stateDict());
+    const entry = saved.state[0]!;
+    // SGD's state has no count: 63 updates more, each of which halves it.
+    const before = entry.step === undefined ? 63 : 0;
+    const edge = 2 ** -800;
+    const below = edge * (1 - 2 ** -53);
+    const there = [edge, -edge, below, -below, 1, 2 ** -900, 0, 2 * edge];
+    (entry[key] as StateTensor).data = Float64Array.from(there, (x) => x * 2 ** before);
+    if (before === 0) entry.step = 63;
+    const resumed = make(parameter);
+    resumed.loadStateDict(saved);
+    for (let step = 0; step <= before; step++) resumed.step();
+    // Adding 0 makes -0 and 0 the same.
+    const kept = [edge, -edge, 0, 0, 1, 0, 0, 2 * edge].map((x) => x / 2 + 0);
+    expect(Array.from(moment(resumed), (x) => x + 0)).toEqual(kept);
+  });
+
   it('goes on with the same bits from a saved state, however close to it', () => {
     const whole = started(new Float64Array(8));
     for (let step = 2; step <= 805; step++) whole.optimizer.step();

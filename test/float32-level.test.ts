@@ -27,7 +27,9 @@ function numbers(seed: number, kind: number): () => number {
       return float[0]!;
     }
     if (choice < 0.1) return [0, -0, 1e-20, 1.8e19, 1.9e19, 3.4e38, -3.4e38, 1e-45][Math.floor(choice * 80)]!;
-    return random() * 2 ** exponents[Math.floor((random() + 1) * 0.5 * exponents.length)]!;
+    // Within the size, at its very edge, and next to that.
+    const at = [random(), random(), 1, -1, 1 - 2 ** -24, 2 ** -24 - 1, 1 + 2 ** -23];
+    return at[Math.floor(choice * 70) % at.length]! * 2 ** exponents[Math.floor((random() + 1) * 0.5 * exponents.length)]!;
   };
 }
 
