@@ -1,8 +1,12 @@
 /**
- * `npm run bench:dead`: what a step costs once gradients have been zero for long (rare rows of an
+ * What a step of every optimizer costs once gradients have been zero for long (rare rows of an
  * embedding, frozen parts), or are tiny, against a step with ordinary ones in turn. Moments that
  * decay end as subnormal numbers, on which some processors stall.
+ *
+ * The bench runs it in a process of its own, which prints its rows as JSON.
  */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import {
   Adafactor,
   AdamW,
@@ -15,6 +19,7 @@ import {
   toBfloat16,
 } from 'tensorless';
 import { simdKernels } from 'tensorless/simd';
+import { spread } from './measure.ts';
 
 const SHAPE = [128, 128];
 const LENGTH = 128 * 128;
@@ -38,9 +43,15 @@ function numbers(dtype: DType, scale: number): Float32Array | Float64Array | Uin
   return dtype === 'float64' ? Float64Array.from(wide) : wide;
 }
 
-/** An optimizer with `steps` ordinary steps behind it; `then`: sets the gradient that stays. */
-function started(name: string, dtype: DType, simd: boolean): { optimizer: Optimizer; to(scale: number): void } {
-  const kernels = simd ? simdKernels({ arenaBytes: 2 ** 20 }) : undefined;
+const ENGINES: Readonly<Record<string, () => Kernels | undefined>> = {
+  TypeScript: () => undefined,
+  SIMD: () => simdKernels({ arenaBytes: 2 ** 20 }),
+  'SIMD, float32 level': () => simdKernels({ arenaBytes: 2 ** 20, arithmetic: 'float32' }),
+};
+
+/** An optimizer with 50 ordinary steps behind it; `to` sets the gradient from now on. */
+function started(name: string, dtype: DType, engine: string): { optimizer: Optimizer; to(scale: number): void } {
+  const kernels = ENGINES[engine]!();
   const parameter = new Parameter(numbers(dtype, 1), SHAPE, { dtype });
   const optimizer = optimizers[name]!([parameter], kernels);
   const to = (scale: number): void => {
@@ -58,31 +69,61 @@ function ratio(ordinary: Optimizer, other: Optimizer): number {
     for (let step = 0; step < 4; step++) optimizer.step();
     return performance.now() - start;
   };
-  const ratios = Array.from({ length: TURNS }, () => time(other) / time(ordinary));
-  return ratios.sort((a, b) => a - b)[TURNS >> 1]!;
+  return spread(Array.from({ length: TURNS }, () => time(other) / time(ordinary)))[0];
 }
 
-console.log(
-  'times as long as an ordinary step: after 3,000 steps of zeros, the most on the way, with gradients of 1e-20',
-);
-for (const dtype of ['float32', 'bfloat16', 'float64'] as const) {
-  for (const simd of [false, true]) {
-    for (const name of Object.keys(optimizers)) {
-      const ordinary = started(name, dtype, simd).optimizer;
-      const zeros = started(name, dtype, simd);
-      zeros.to(0);
-      let most = 0;
-      for (let step = 0; step < STEPS; step++) {
-        // In between, at the steps where moments of usual decays sink.
-        if (step % 250 === 0) most = Math.max(most, ratio(ordinary, zeros.optimizer));
-        zeros.optimizer.step();
-      }
-      const end = ratio(ordinary, zeros.optimizer);
-      const tiny = started(name, dtype, simd);
-      tiny.to(1e-20);
-      for (let step = 0; step < 1000; step++) tiny.optimizer.step();
-      const cells = [end, Math.max(most, end), ratio(ordinary, tiny.optimizer)].map((x) => x.toFixed(2).padStart(6));
-      console.log(`${`${dtype}, ${simd ? 'SIMD' : 'TypeScript'}, ${name}`.padEnd(46)} ${cells.join(' ')}`);
+/** Times as long as a usual step. */
+export interface Ratios {
+  readonly name: string;
+  /** After {@link STEPS} steps without gradient, and the most on the way there. */
+  readonly after: number;
+  readonly most: number;
+  /** After 1,000 steps with gradients of 1e-20. */
+  readonly tiny: number;
+}
+
+function ratiosOf(name: string, dtype: DType, engine: string): Ratios {
+  const ordinary = started(name, dtype, engine).optimizer;
+  const zeros = started(name, dtype, engine);
+  zeros.to(0);
+  let most = 0;
+  for (let step = 0; step < STEPS; step++) {
+    // In between, at the steps where moments of usual decays sink.
+    if (step % 250 === 0) most = Math.max(most, ratio(ordinary, zeros.optimizer));
+    zeros.optimizer.step();
+  }
+  const after = ratio(ordinary, zeros.optimizer);
+  const tiny = started(name, dtype, engine);
+  tiny.to(1e-20);
+  for (let step = 0; step < 1000; step++) tiny.optimizer.step();
+  const short = (x: number): number => Number(x.toFixed(2));
+  return {
+    name: `${name}; ${dtype}, ${engine}`,
+    after: short(after),
+    most: short(Math.max(most, after)),
+    tiny: short(ratio(ordinary, tiny.optimizer)),
+  };
+}
+
+function measured(): Ratios[] {
+  const rows: Ratios[] = [];
+  for (const dtype of ['float32', 'bfloat16', 'float64'] as const) {
+    for (const engine of Object.keys(ENGINES)) {
+      // Float64 is worked on in double at both levels.
+      if (dtype === 'float64' && engine.includes('float32')) continue;
+      for (const name of Object.keys(optimizers)) rows.push(ratiosOf(name, dtype, engine));
     }
   }
+  return rows;
 }
+
+const FILE = fileURLToPath(import.meta.url);
+
+/** All of them, measured in a process of its own. */
+export function everyOptimizer(): Ratios[] {
+  const { stdout, stderr, status } = spawnSync(process.execPath, ['--import', 'tsx', FILE], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${FILE} ended with ${status}:\n${stderr}`);
+  return JSON.parse(stdout) as Ratios[];
+}
+
+if (process.argv[1] === FILE) console.log(JSON.stringify(measured()));

@@ -1,19 +1,31 @@
 /** Contestants that clip and accumulate gradients, beside a copy of the same numbers. */
-import { clipGradNorm, GradientAccumulator, type Kernels, Parameter, typescriptKernels } from 'tensorless';
+import {
+  clipGradNorm,
+  clipGradNormAsync,
+  GradientAccumulator,
+  type Kernels,
+  Parameter,
+  typescriptKernels,
+} from 'tensorless';
+import type { ParallelKernels } from 'tensorless/parallel';
 import { type Contestant, type Shape, timed, values } from './contestants.ts';
 
-/** This library's; with kernels that have room, the gradients are in their memory. */
+/**
+ * This library's; with kernels that have room, the gradients are in their memory. `threads`: on all
+ * that the kernels have, which are closed afterwards.
+ */
 export function onGradients(
   name: string,
   formula: 'clip' | 'accumulate',
-  make: (shapes: readonly Shape[]) => Kernels = () => typescriptKernels,
+  make: (shapes: readonly Shape[]) => Kernels | Promise<Kernels> = () => typescriptKernels,
+  threads = false,
 ): Contestant {
   return {
     name,
     formula,
     decay: 0,
     async start(shapes) {
-      const kernels = make(shapes);
+      const kernels = await make(shapes);
       const parameters = shapes.map(([rows, cols]) => {
         const length = rows * cols;
         const parameter = new Parameter(new Float32Array(length), [rows, cols]);
@@ -31,8 +43,17 @@ export function onGradients(
           if (formula === 'clip') norm = clipGradNorm(parameters, 0.9999 * norm, { kernels });
           else accumulator.add();
         },
+        ...(threads && {
+          async step() {
+            if (formula === 'clip') norm = await clipGradNormAsync(parameters, 0.9999 * norm, { kernels });
+            else await accumulator.addAsync();
+          },
+        }),
         weights: () => parameters[0]!.grad as Float32Array,
-        close: () => accumulator.dispose(),
+        async close() {
+          accumulator.dispose();
+          if (threads) await (kernels as ParallelKernels).close();
+        },
       });
     },
   };

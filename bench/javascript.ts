@@ -76,6 +76,7 @@ export const gradients: readonly Contestant[] = (['clip', 'accumulate'] as const
   onGradients('tensorless', formula),
   onGradients('tensorless, SIMD', formula, arena()),
   onGradients('tensorless, SIMD, copied', formula, none),
+  onGradients(`tensorless, SIMD, ${threads} threads`, formula, all(), true),
   plainCopy(formula),
 ]);
 

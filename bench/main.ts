@@ -7,10 +7,11 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { Contestant, Shape } from './contestants.ts';
+import { type Contestant, type Shape, WINDOW } from './contestants.ts';
+import { everyOptimizer } from './dead-moments.ts';
 import { isolated } from './isolated.ts';
 import * as javascript from './javascript.ts';
-import { difference, digits, type Result, race } from './measure.ts';
+import { difference, digits, type Result, race, spread } from './measure.ts';
 import { memory } from './memory.ts';
 import { writePage } from './page.ts';
 import { findPython, Torch } from './pytorch.ts';
@@ -56,8 +57,8 @@ if (args.page) {
 }
 const { quick } = args;
 const asked = new Set<string>(args.only?.split(',') ?? (quick ? ['adafactor', 'adamw', 'differences'] : OWN));
-const rounds = quick ? 3 : 5;
-const milliseconds = quick ? 45 : 200;
+const rounds = quick ? 3 : 9;
+const milliseconds = quick ? 45 : 120;
 const begun = performance.now();
 
 /** The line that is under way; only where somebody watches. */
@@ -237,29 +238,44 @@ await part('formats', async () => ({
 
 const SIDE = 256;
 const STEPS = 3000;
+/** Turns of the three cases, each a window long but for the steps without gradient. */
+const PIECES = 10;
 await part('dead-moments', async (): Promise<DeadMoments> => {
   say(`\nAdamW, ${SIDE} × ${SIDE}: usual; mean of ${STEPS} steps without gradient; after them; gradients of 1e-20`);
   const rows: DeadMoments['rows'][number][] = [];
   const shapes: Shape[] = [[SIDE, SIDE]];
   const each = (nanoseconds: number): number => digits(nanoseconds / SIDE ** 2);
-  const one = ({ name }: Contestant): boolean => !/copied|installed|threads|jax|TensorFlow/.test(name);
-  for (const contestant of apart(adamw).filter(one)) {
+  const torch = ['torch AdamW foreach', 'torch AdamW fused', ...compiled.map(({ name }) => name)];
+  const contestants = [
+    ...apart(javascript.adamw).filter(({ name }) => !/copied|threads|jax|TensorFlow/.test(name)),
+    ...(best === undefined ? [] : torch.map((kind) => Torch.lasting(python!, kind, kind, 1))),
+  ];
+  for (const contestant of contestants) {
     const { name } = contestant;
     progress(`Very small numbers: ${name}`);
-    const running = await contestant.start(shapes);
-    await running.stretch(100, 0.25);
-    const usual = each(await running.stretch(200, 0.25));
-    const zeros = each(await running.stretch(STEPS, 0));
-    const after = each(await running.stretch(100, 0));
-    await running.close();
-    const again = await contestant.start(shapes);
-    await again.stretch(100, 1e-20);
-    const tiny = each(await again.stretch(200, 1e-20));
-    await again.close();
-    rows.push({ name, usual, zeros, after, tiny });
-    say(`  ${name.padEnd(44)} ${[usual, zeros, after, tiny].join('  ')}`);
+    const [usual, zeros, tiny] = [
+      await contestant.start(shapes),
+      await contestant.start(shapes),
+      await contestant.start(shapes),
+    ];
+    for (const one of [usual, zeros]) await one.stretch(100, 0.25);
+    await tiny.stretch(100, 1e-20);
+    const times = { usual: [] as number[], zeros: [] as number[], after: [] as number[], tiny: [] as number[] };
+    for (let piece = 0; piece < PIECES; piece++) {
+      times.usual.push(await usual.stretch(WINDOW, 0.25));
+      times.zeros.push(await zeros.stretch(STEPS / PIECES, 0));
+      times.tiny.push(await tiny.stretch(WINDOW, 1e-20));
+    }
+    for (let piece = 0; piece < PIECES; piece++) times.after.push(await zeros.stretch(WINDOW, 0));
+    for (const one of [usual, zeros, tiny]) await one.close();
+    const middle = (of: number[]): number => each(spread(of)[0]);
+    const mean = times.zeros.reduce((sum, time) => sum + time, 0) / PIECES;
+    const row = { usual: middle(times.usual), zeros: each(mean), after: middle(times.after), tiny: middle(times.tiny) };
+    rows.push({ name, ...row });
+    say(`  ${name.padEnd(44)} ${Object.values(row).join('  ')}`);
   }
-  return { side: SIDE, steps: STEPS, rows };
+  progress('Very small numbers: every optimizer');
+  return { side: SIDE, steps: STEPS, rows, every: everyOptimizer() };
 });
 await part('memory', () => memory(python, progress));
 await part('sizes', async () => ({ rows: await sizes() }));

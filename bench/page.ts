@@ -8,7 +8,9 @@ import {
   caseTable,
   checkpointsTable,
   costOf,
+  deadSummary,
   deadTable,
+  everyDeadTable,
   growthTable,
   memoryTable,
   parametersTable,
@@ -156,9 +158,9 @@ library keeps them (\`MALLOC_MMAP_MAX_=0\`, a high \`MALLOC_TRIM_THRESHOLD_\`).`
     'Very small numbers',
     'AdamW where a part of a model is without gradient for long: the first moment sinks until it is subnormal, which processors work on slowly. And gradients of 1e-20, ' +
       'whose squares are subnormal in float32. ' +
-      'Nanoseconds per element, means of medians over 50 steps.',
+      'Nanoseconds per element, in turns: medians over 50 steps, and of ten of these.',
     all['dead-moments'],
-    () => deadTable(all['dead-moments']!),
+    () => `${deadTable(all['dead-moments']!)}\n\n${deadSummary(all['dead-moments']!)}`,
   );
   section(
     'Clipping and accumulating',
@@ -224,6 +226,12 @@ Written by \`npm run bench:disk\` on ${on.date} (${on.machine}, ${on.versions}):
 
 ${checkpointsTable(checkpoints)}`);
   } else if (kept !== null) parts.push(`${CHECKPOINTS}${kept.trimEnd()}`);
+  section(
+    'Very small numbers, every optimizer',
+    'A step of one matrix of 128 × 128 as many times as long as a usual one, in turns.',
+    all['dead-moments'],
+    () => everyDeadTable(all['dead-moments']!),
+  );
   section(
     'Differences',
     "First, every contestant takes three identical steps. The largest difference to this library's float64 result, which the tests hold to " +

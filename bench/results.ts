@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import type { Ratios } from './dead-moments.ts';
 import type { Result } from './measure.ts';
 
 const folder = fileURLToPath(new URL('results/', import.meta.url));
@@ -30,6 +31,8 @@ export interface DeadMoments {
     readonly after: number;
     readonly tiny: number;
   }[];
+  /** Every optimizer, format and engine. */
+  readonly every: readonly Ratios[];
 }
 
 /** Bytes of optimizers at work; `peak`: null where the system does not tell. */

@@ -1,4 +1,5 @@
 /** Results as tables: for the terminal, and for the page. */
+import type { Ratios } from './dead-moments.ts';
 import { exponent, type Result, type Row, rowsOf, spread } from './measure.ts';
 import type { Checkpoints, DeadMoments, Memory } from './results.ts';
 import { MODELS, stateNumbers } from './t5.ts';
@@ -89,6 +90,24 @@ export function deadTable({ rows, steps }: DeadMoments): string {
   return table(
     ['', 'usual', `mean of ${steps.toLocaleString('en')} steps without gradient`, 'after them', 'gradients of 1e-20'],
     rows.map(({ name, usual, zeros, after, tiny }) => [name, short(usual), short(zeros), short(after), short(tiny)]),
+  );
+}
+
+/** What every optimizer's cases have in common. */
+export function deadSummary({ every }: DeadMoments): string {
+  const range = (of: (row: Ratios) => number): string =>
+    `${Math.min(...every.map(of)).toFixed(2)} to ${Math.max(...every.map(of)).toFixed(2)}`;
+  return (
+    `Over all ${every.length} pairs of an optimizer and a number format on an engine, a step after them takes ` +
+    `${range(({ after }) => after)} times as long as a usual one, with gradients of 1e-20 ${range(({ tiny }) => tiny)} ` +
+    `([each of them](#very-small-numbers-every-optimizer)).`
+  );
+}
+
+export function everyDeadTable({ every, steps }: DeadMoments): string {
+  return table(
+    ['', `after ${steps.toLocaleString('en')} steps without gradient`, 'the most on the way', 'gradients of 1e-20'],
+    every.map(({ name, after, most, tiny }) => [name, ...[after, most, tiny].map((x) => x.toFixed(2))]),
   );
 }
 

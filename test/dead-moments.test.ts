@@ -1,6 +1,6 @@
 /**
  * Moments of parameters whose gradients stay zero: what sinks to 0, and when. What it gains is
- * measured by `npm run bench:dead`.
+ * measured by `npm run bench` (bench/dead-moments.ts).
  */
 import { Adafactor, AdamW, type Optimizer, Parameter, SGD, type StateTensor } from 'tensorless';
 import { describe, expect, it } from 'vitest';

@@ -19,8 +19,17 @@ function numbers(seed: number, kind: number): () => number {
   const bits = new Uint32Array(1);
   const float = new Float32Array(bits.buffer);
   const exponents = [-149, -126, -110, -100, -75, -63, -60, -55, -50, 0, 32, 60, 63, 64, 90, 120, 126, 127];
+  const zeros = [0, 0, -0];
   return () => {
     const choice = (random() + 1) / 2;
+    if (kind === 3) {
+      // What has died away: mostly far below 2^-100, some at it, some zeros, few others.
+      if (choice < 0.2) return zeros[Math.floor(choice * 15)]!;
+      if (choice > 0.98) return random();
+      const edge = [1, -1, 1 - 2 ** -24, 2 ** -24 - 1, 2][Math.floor(choice * 50) % 5]!;
+      if (choice > 0.9) return edge * 2 ** -101;
+      return random() * 2 ** (-101 - Math.floor((random() + 1) * 24));
+    }
     if (kind === 0 || choice > 0.9) return random() * 2 ** Math.round(10 * random());
     if (kind === 1) {
       bits[0] = Math.floor((random() + 1) * 2 ** 31);
@@ -29,7 +38,9 @@ function numbers(seed: number, kind: number): () => number {
     if (choice < 0.1) return [0, -0, 1e-20, 1.8e19, 1.9e19, 3.4e38, -3.4e38, 1e-45][Math.floor(choice * 80)]!;
     // Within the size, at its very edge, and next to that.
     const at = [random(), random(), 1, -1, 1 - 2 ** -24, 2 ** -24 - 1, 1 + 2 ** -23];
-    return at[Math.floor(choice * 70) % at.length]! * 2 ** exponents[Math.floor((random() + 1) * 0.5 * exponents.length)]!;
+    return (
+      at[Math.floor(choice * 70) % at.length]! * 2 ** exponents[Math.floor((random() + 1) * 0.5 * exponents.length)]!
+    );
   };
 }
 
@@ -162,6 +173,7 @@ describe.each(Object.keys(calls))('the loop %s has the bits of the plain loop', 
     ['ordinary numbers', 0],
     ['any bits', 1],
     ['numbers of every limit', 2],
+    ['numbers that have died away', 3],
   ])('%s, any shape, any place', (_, kind) => {
     fc.assert(
       fc.property(fc.nat(37), fc.nat(37), fc.nat(), places, (rows, cols, seed, where) =>

@@ -8,6 +8,7 @@ import {
   type NumericArray,
   type Optimizer,
   Parameter,
+  SGD,
 } from 'tensorless';
 import { fastestKernels, simdKernels } from 'tensorless/simd';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -16,12 +17,17 @@ import { engineOf } from '../src/engine/kernels.ts';
 import * as adamLoops32 from '../src/loops/adam.ts';
 import * as adamLoops64 from '../src/loops/generated/adam64.ts';
 import * as loops64 from '../src/loops/generated/matrix64.ts';
+import * as momentum64 from '../src/loops/generated/momentum64.ts';
+import * as sign64 from '../src/loops/generated/sign-momentum64.ts';
 import * as sums64 from '../src/loops/generated/sums64.ts';
 import * as vector64 from '../src/loops/generated/vector64.ts';
 import * as loops32 from '../src/loops/matrix.ts';
+import * as momentum32 from '../src/loops/momentum.ts';
+import * as sign32 from '../src/loops/sign-momentum.ts';
 import * as sums32 from '../src/loops/sums.ts';
 import * as vector32 from '../src/loops/vector.ts';
-import type { SimdLoops } from '../src/simd/wasm-loops.ts';
+import type { SimdLoops as MatrixLoops } from '../src/simd/wasm-loops.ts';
+import type { MomentumLoops } from '../src/simd/wasm-momentum.ts';
 import {
   arrayOf as arrayOfDtype,
   bits,
@@ -37,6 +43,8 @@ console.log(`seed ${process.env.SEED}`);
 
 const kernels = simdKernels({ arenaBytes: 32 * 2 ** 20 });
 
+type SimdLoops = MatrixLoops & MomentumLoops;
+
 /** The engine's own loops, which are private to it. */
 const { float32, float64, sixteen: conversions } = engineOf(kernels);
 const simdLoops = { float32: float32 as SimdLoops, float64: float64 as SimdLoops };
@@ -46,8 +54,8 @@ const floats32 = (of: Kernels): SimdLoops => engineOf(of).float32 as SimdLoops;
 
 type Loops = Omit<SimdLoops, 'check'>;
 const typescriptLoops: { readonly float32: Loops; readonly float64: object } = {
-  float32: { ...sums32, ...loops32, ...vector32, ...adamLoops32 },
-  float64: { ...sums64, ...loops64, ...vector64, ...adamLoops64 },
+  float32: { ...sums32, ...loops32, ...vector32, ...adamLoops32, ...momentum32, ...sign32 },
+  float64: { ...sums64, ...loops64, ...vector64, ...adamLoops64, ...momentum64, ...sign64 },
 };
 
 /** Numbers where arithmetic has its edges, among ordinary ones of every size. */
@@ -133,6 +141,13 @@ const calls: Record<string, (run: Run) => unknown> = {
     loops.adam(p!, at, g!, gAt, m!, v!, at, rows * cols, -1, s[0]!, s[1]!, s[2]!, s[3]!, s[4]!, 1, s[5]!),
   amsgrad: ({ loops, arrays: [p, g, m, v, l], at, gAt, rows, cols, s }) =>
     loops.amsgrad(p!, at, g!, gAt, m!, v!, l!, at, rows * cols, 1, s[0]!, s[1]!, s[2]!, s[3]!, s[4]!, s[5]!, 1),
+  sgd: ({ loops, arrays: [p, g], at, gAt, rows, cols, s }) => loops.sgd(p!, at, g!, gAt, rows * cols, -1, s[3]!, s[2]!),
+  sgdMomentum: ({ loops, arrays: [p, g, m], at, gAt, rows, cols, s }) =>
+    loops.sgdMomentum(p!, at, g!, gAt, m!, at, rows * cols, 1, s[3]!, s[2]!, s[0]!, s[1]!),
+  sgdNesterov: ({ loops, arrays: [p, g, m], at, gAt, rows, cols, s }) =>
+    loops.sgdNesterov(p!, at, g!, gAt, m!, at, rows * cols, 1, s[3]!, s[2]!, s[0]!, s[1]!, s[5]!),
+  lion: ({ loops, arrays: [p, g, m], at, gAt, rows, cols, s }) =>
+    loops.lion(p!, at, g!, gAt, m!, at, rows * cols, s[0]!, s[1]!, s[5]!, s[3]!, s[2]!, s[0]!),
 };
 
 /**
@@ -310,6 +325,9 @@ const optimizers: Record<string, (params: Parameter[], options: object) => Optim
     new Adafactor(params, { beta1: 0.9, relativeStep: false, scaleParameter: false, lr: 0.02, ...options }),
   AdamW: (params, options) => new AdamW(params, { lr: 0.02, ...options }),
   Lion: (params, options) => new Lion(params, { lr: 0.02, weightDecay: 0.1, ...options }),
+  SGD: (params, options) => new SGD(params, { lr: 0.02, weightDecay: 0.1, ...options }),
+  'SGD with momentum': (params, options) => new SGD(params, { lr: 0.02, momentum: 0.9, dampening: 0.1, ...options }),
+  'SGD with nesterov': (params, options) => new SGD(params, { lr: 0.02, momentum: 0.9, nesterov: true, ...options }),
   'AdamW with amsgrad': (params, options) => new AdamW(params, { lr: 0.02, amsgrad: true, ...options }),
   'AdamW uncorrected, maximized': (params, options) =>
     new AdamW(params, { lr: 0.02, correctBias: false, maximize: true, ...options }),

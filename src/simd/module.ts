@@ -14,6 +14,7 @@ import { singleLoops } from './single-loops.ts';
 import type { SingleWasm } from './single-wasm.ts';
 import { simdGradients } from './wasm-gradients.ts';
 import { simdLoops, type WasmLoops } from './wasm-loops.ts';
+import { simdMomentum } from './wasm-momentum.ts';
 import { simdSixteen, type WasmSixteen } from './widen.ts';
 
 /** A memory; one that is shared has a SharedArrayBuffer. */
@@ -136,9 +137,10 @@ export function simdEngine(
   const float32 = simdLoops(arena, copies, wasmLoops(exports, '32'), 4, base);
   const gradients = simdGradients(arena, exports, 4, base);
   const engine: Engine = {
-    float32: { ...float32, ...gradients },
+    float32: { ...float32, ...simdMomentum(arena, copies, exports, 4, base), ...gradients },
     float64: {
       ...simdLoops(arena, copies, wasmLoops(exports, '64'), 8, base),
+      ...simdMomentum(arena, copies, exports, 8, base),
       ...simdGradients(arena, exports, 8, base),
     },
     sixteen: simdSixteen(arena.buffer, sixteenOf(exports), base),

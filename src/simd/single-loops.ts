@@ -64,52 +64,13 @@ export function singleLoops(
     return Number.isFinite(sum) ? sum : double.measureVector(g, gAt, v, vAt, length, beta, rest, eps);
   }
 
-  /**
-   * Runs `loop` over weights, gradient and up to three state arrays from `at`, by their addresses
-   * (0 for none) and a count.
-   */
-  function flat(
-    loop: (p: number, g: number, m: number, v: number, largest: number, n: number) => void,
-    p: Floats,
-    pAt: number,
-    g: Floats,
-    gAt: number,
-    m: Floats | null,
-    v: Floats | null,
-    largest: Floats | null,
-    at: number,
-    length: number,
-  ): void {
-    const p0 = tiles.address(p);
-    const pKept = tiles.written(p0, p);
-    const g0 = tiles.address(g);
-    const gKept = tiles.kept(g0, g);
-    const m0 = m === null ? 0 : tiles.address(m);
-    const v0 = v === null ? 0 : tiles.address(v);
-    const l0 = largest === null ? 0 : tiles.address(largest);
-    const most = p0 >= 0 && g0 >= 0 && m0 >= 0 && v0 >= 0 && l0 >= 0 ? length : FLAT;
-    for (let k = 0; k < length; k += most) {
-      const n = Math.min(most, length - k);
-      const gTile = tiles.enter(0, g0, gKept, false, g, gAt + k, n);
-      const pTile = tiles.enter(1, p0, pKept, false, p, pAt + k, n);
-      const mTile = m === null ? 0 : tiles.enter(2, m0, NONE, false, m, at + k, n);
-      const vTile = v === null ? 0 : tiles.enter(3, v0, NONE, false, v, at + k, n);
-      const lTile = largest === null ? 0 : tiles.enter(4, l0, NONE, false, largest, at + k, n);
-      loop(pTile, gTile, mTile, vTile, lTile, n);
-      tiles.leave(pTile, p0, p, pAt + k, n);
-      if (m !== null) tiles.leave(mTile, m0, m, at + k, n);
-      if (v !== null) tiles.leave(vTile, v0, v, at + k, n);
-      if (largest !== null) tiles.leave(lTile, l0, largest, at + k, n);
-    }
-  }
-
   return {
     check: double.check,
     ...singleMatrix(arena, copies, wasm, double, base),
     measureVector,
 
     applyVector(p, pAt, g, gAt, v, vAt, length, beta, rest, eps, scale, keep) {
-      flat(
+      tiles.flat(
         (P, G, _m, V, _l, n) => wasm.applyVector(P, G, 0, V, n, beta, rest, eps, scale, keep, 0, PLACE),
         p,
         pAt,
@@ -124,7 +85,7 @@ export function singleLoops(
     },
 
     applyVectorMomentum(p, pAt, g, gAt, m, _at, v, vAt, length, beta, rest, eps, scale, keep, beta1) {
-      flat(
+      tiles.flat(
         (P, G, M, V, _l, n) => wasm.applyVector(P, G, M, V, n, beta, rest, eps, scale, keep, beta1, PLACE),
         p,
         pAt,
@@ -139,7 +100,7 @@ export function singleLoops(
     },
 
     adam(p, pAt, g, gAt, m, v, at, length, sign, rest1, beta2, rest2, scale, eps, before, after) {
-      flat(
+      tiles.flat(
         (P, G, M, V, _l, n) => wasm.adam(P, G, M, V, 0, n, sign, rest1, beta2, rest2, scale, eps, before, after, PLACE),
         p,
         pAt,
@@ -154,7 +115,7 @@ export function singleLoops(
     },
 
     amsgrad(p, pAt, g, gAt, m, v, largest, at, length, sign, rest1, beta2, rest2, scale, eps, before, after) {
-      flat(
+      tiles.flat(
         (P, G, M, V, L, n) => wasm.adam(P, G, M, V, L, n, sign, rest1, beta2, rest2, scale, eps, before, after, PLACE),
         p,
         pAt,
@@ -169,7 +130,7 @@ export function singleLoops(
     },
 
     sgd(p, pAt, g, gAt, length, sign, decay, lr) {
-      flat(
+      tiles.flat(
         (P, G, _m, _v, _l, n) => wasm.sgd(P, G, 0, n, sign, decay, lr, 0, 0, 0, 0),
         p,
         pAt,
@@ -184,7 +145,7 @@ export function singleLoops(
     },
 
     sgdMomentum(p, pAt, g, gAt, m, at, length, sign, decay, lr, momentum, rest) {
-      flat(
+      tiles.flat(
         (P, G, M, _v, _l, n) => wasm.sgd(P, G, M, n, sign, decay, lr, momentum, rest, 0, 0),
         p,
         pAt,
@@ -199,7 +160,7 @@ export function singleLoops(
     },
 
     sgdNesterov(p, pAt, g, gAt, m, at, length, sign, decay, lr, momentum, rest, ahead) {
-      flat(
+      tiles.flat(
         (P, G, M, _v, _l, n) => wasm.sgd(P, G, M, n, sign, decay, lr, momentum, rest, ahead, 1),
         p,
         pAt,
@@ -214,7 +175,7 @@ export function singleLoops(
     },
 
     lion(p, pAt, g, gAt, m, at, length, beta1, rest1, beta2, rest2, lr, keep) {
-      flat(
+      tiles.flat(
         (P, G, M, _v, _l, n) => wasm.lion(P, G, M, n, beta1, rest1, beta2, rest2, lr, keep, PLACE),
         p,
         pAt,

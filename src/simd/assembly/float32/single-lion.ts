@@ -51,6 +51,76 @@ function whole(
   return p;
 }
 
+/** Two elements of a step in double, as `sign-steps.ts` has them. */
+@inline
+function stepOf(m: v128, a: v128, beta1: f64, rest1: f64, lr: f64): v128 {
+  const direction = f64x2.add(f64x2.mul(f64x2.splat(beta1), m), f64x2.mul(f64x2.splat(rest1), a));
+  const zero = f64x2.splat(0);
+  const s = f64x2.splat(lr);
+  return f64x2.sub(v128.and(s, f64x2.gt(direction, zero)), v128.and(s, f64x2.lt(direction, zero)));
+}
+
+@inline
+function low(x: v128): v128 {
+  return f64x2.promote_low_f32x4(x);
+}
+
+@inline
+function high(x: v128): v128 {
+  return f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 1));
+}
+
+@inline
+function narrowed(x: v128, y: v128): v128 {
+  return v128.shuffle<i64>(f32x4.demote_f64x2_zero(x), f32x4.demote_f64x2_zero(y), 0, 2);
+}
+
+/**
+ * The same until four of which one moment or gradient is 2^-101 or more: all others are done in
+ * double but for M = G = 0, and in double subnormal numbers do not stall (a moment that dies away
+ * took 229 ns an element one by one).
+ */
+function tiny(
+  swap: bool, p: usize, g: usize, m: usize, end: usize,
+  beta1: f64, rest1: f64, beta2: f64, rest2: f64, lr: f64, keep: f64, r2: f32, lambda: f32, place: usize,
+): usize {
+  const magnitude = inRegister(MAGNITUDE, place);
+  const most = inRegister(0x0d000000, place);
+  do {
+    const a = v128.load(g);
+    const m0 = v128.load(m);
+    const larger = i32x4.max_s(v128.and(a, magnitude), v128.and(m0, magnitude));
+    if (i32x4.bitmask(i32x4.ge_s(larger, most)) != 0) break;
+    const p0 = v128.load(p);
+    const k = f64x2.splat(keep);
+    const b2 = f64x2.splat(beta2);
+    const d2 = f64x2.splat(rest2);
+    const x = narrowed(
+      f64x2.sub(f64x2.mul(k, low(p0)), stepOf(low(m0), low(a), beta1, rest1, lr)),
+      f64x2.sub(f64x2.mul(k, high(p0)), stepOf(high(m0), high(a), beta1, rest1, lr)),
+    );
+    const y = narrowed(
+      f64x2.add(f64x2.mul(b2, low(m0)), f64x2.mul(d2, low(a))),
+      f64x2.add(f64x2.mul(b2, high(m0)), f64x2.mul(d2, high(a))),
+    );
+    // Zeros in float32, with zeros in the place of all others.
+    const none = i32x4.eq(larger, i32x4.splat(0));
+    const a0 = v128.and(a, none);
+    const n0 = v128.and(m0, none);
+    const r = f32x4.splat(r2);
+    const still = swap
+      ? f32x4.add(a0, f32x4.mul(r, f32x4.sub(n0, a0)))
+      : f32x4.add(n0, f32x4.mul(r, f32x4.sub(a0, n0)));
+    const kept = f32x4.sub(p0, f32x4.add(f32x4.mul(f32x4.splat(lambda), p0), f32x4.splat(0)));
+    v128.store(m, v128.bitselect(still, y, none));
+    v128.store(p, v128.bitselect(kept, x, none));
+    p += 16;
+    g += 16;
+    m += 16;
+  } while (p != end);
+  return p;
+}
+
 /** One element, in float32 or in double, as it has to be. */
 function one(
   p: usize, g: usize, m: usize, beta1: f64, rest1: f64, beta2: f64, rest2: f64, lr: f64, keep: f64,
@@ -87,13 +157,20 @@ export function lionSingle(
   const end = p + ((length & -4) << 2);
   const last = p + (length << 2);
   while (p != last) {
-    const from = p;
+    let from = p;
     if (p < end) {
       p = swap
         ? whole(true, p, g, m, end, b1, r1, r2, <f32>lr, l, place)
         : whole(false, p, g, m, end, b1, r1, r2, <f32>lr, l, place);
       g += p - from;
       m += p - from;
+    }
+    if (p < end) {
+      from = p;
+      p = tiny(swap, p, g, m, end, beta1, rest1, beta2, rest2, lr, keep, r2, l, place);
+      g += p - from;
+      m += p - from;
+      if (p != from) continue;
     }
     for (const to = min(p + 16, last); p < to; p += 4) {
       one(p, g, m, beta1, rest1, beta2, rest2, lr, keep);
