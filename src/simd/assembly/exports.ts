@@ -55,8 +55,8 @@
  * - the running averages of rows and columns, their quotients and their roots here, two at a time,
  *   on scratch in this memory: a step of 64² takes 2 to 4 % less (Node 20.20, Intel Xeon of model
  *   207), where they are 15 % of it in TypeScript; calls and addresses eat the rest.
- * - AdamW at two or four places of each array in turn, 64 or 128 elements at a time, in float32: 0.87
- *   to 0.99 times as fast up to 1024², the same at 4096²: its arrays are four streams already.
+ * - AdamW at two or four places of each array in turn, 64 or 128 elements at a time, in float32:
+ *   0.87 to 0.99 times as fast up to 1024², the same at 4096²: its arrays are four streams already.
  * - arrays of the memory 320 bytes and more apart within their pages, as equal low bits of addresses
  *   hinder: AdamW in float32 at 1024² 1.09 times as fast, at 2048² 0.95, everything else the same.
  * - fused multiply-add and relaxed SIMD: other bits.
