@@ -7,7 +7,7 @@ export interface Group {
 }
 
 const WIDTH = 760;
-const LEFT = 230;
+const LEFT = 260;
 const RIGHT = 60;
 const ROW = 24;
 const HEAD = 34;

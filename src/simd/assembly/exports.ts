@@ -57,8 +57,9 @@
  *   207), where they are 15 % of it in TypeScript; calls and addresses eat the rest.
  * - AdamW at two or four places of each array in turn, 64 or 128 elements at a time, in float32:
  *   0.87 to 0.99 times as fast up to 1024², the same at 4096²: its arrays are four streams already.
- * - arrays of the memory 320 bytes and more apart within their pages, as equal low bits of addresses
- *   hinder: AdamW in float32 at 1024² 1.09 times as fast, at 2048² 0.95, everything else the same.
+ * - arrays of the memory 320 bytes and more apart within their pages, as equal low bits of their
+ *   addresses hinder: AdamW in float32 at 1024² 1.09 times as fast, at 2048² 0.95, all else the
+ *   same.
  * - fused multiply-add and relaxed SIMD: other bits.
  */
 
