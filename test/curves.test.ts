@@ -16,6 +16,11 @@ import {
 import { describe, expect, it } from 'vitest';
 
 const values = (curve: Curve, count: number): number[] => Array.from({ length: count }, (_, step) => curve(step));
+
+/** As an expectation, of which some hundred thousand would take half a minute. */
+function holds(law: boolean, step: number, ...numbers: number[]): void {
+  if (!law) throw new Error(`step ${step}: ${numbers.join(', ')}`);
+}
 /** Equal to rounding: a cosine of a rounded multiple of pi is off by so much. */
 const close = (got: readonly number[], wanted: readonly number[]): void => {
   expect(got).toHaveLength(wanted.length);
@@ -254,10 +259,10 @@ describe.each(rows)('$name', ({ name, make, first, last, stays, slope, scales, f
       fc.property(lengths, ([w, T]) => {
         const all = values(make(w, T), T + 20);
         for (const [step, x] of all.entries()) {
-          expect(x).toBeGreaterThanOrEqual(0);
-          expect(x).toBeLessThanOrEqual(1);
-          if (step > 0 && step < w) expect(x).toBeGreaterThan(all[step - 1]!);
-          if (falls && step > w && step <= T) expect(x).toBeLessThanOrEqual(all[step - 1]!);
+          const before = all[step - 1]!;
+          holds(x >= 0 && x <= 1, step, x);
+          if (step > 0 && step < w) holds(x > before, step, x, before);
+          if (falls && step > w && step <= T) holds(x <= before, step, x, before);
         }
       }),
     );
@@ -271,7 +276,8 @@ describe.each(rows)('$name', ({ name, make, first, last, stays, slope, scales, f
         for (let step = 1; step <= T; step++) {
           const top = name === 'cosineWarmupWithMinLr' ? w - 1 : w;
           const allowed = step <= top ? 1 / w : slope / (name === 'inverseSqrt' ? w : T - w);
-          expect(Math.abs(all[step]! - all[step - 1]!), `step ${step}`).toBeLessThanOrEqual(allowed * (1 + 1e-12));
+          const change = Math.abs(all[step]! - all[step - 1]!);
+          holds(change <= allowed * (1 + 1e-12), step, change, allowed);
         }
       }),
     );
@@ -283,7 +289,10 @@ describe.each(rows)('$name', ({ name, make, first, last, stays, slope, scales, f
       fc.property(lengths, fc.integer({ min: 2, max: 9 }), ([w, T], factor) => {
         const small = make(w, T);
         const large = make(factor * w, factor * T);
-        for (let step = 0; step <= T; step++) expect(Math.abs(large(factor * step) - small(step))).toBeLessThan(1e-12);
+        for (let step = 0; step <= T; step++) {
+          const [one, other] = [large(factor * step), small(step)];
+          holds(Math.abs(one - other) < 1e-12, step, one, other);
+        }
       }),
     );
   });

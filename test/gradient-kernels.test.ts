@@ -38,13 +38,19 @@ const bits = ({ buffer, byteOffset, byteLength }: ArrayBufferView): string =>
 /** The first two are not finite, the last two not in float16. */
 const odd = [Number.NaN, Number.POSITIVE_INFINITY, -0, 0, 1e-40, -3e-39, 2 ** -149, 6e4, -1e30, 3e38];
 
-/** Numbers of all sizes; `wild`: what is not finite too. */
+const made = new Map<string, Float64Array>();
+/** Numbers of all sizes; `wild`: what is not finite too. The same ones again are the same array. */
 function numbers(length: number, seed: number, wild = false): Float64Array {
+  const key = `${length} ${seed} ${wild}`;
+  const before = made.get(key);
+  if (before !== undefined) return before;
   const random = randomNumbers(seed);
-  return Float64Array.from({ length }, (_, k) => {
+  const array = Float64Array.from({ length }, (_, k) => {
     const x = random() * 10 ** Math.round(3 * random());
     return k % 11 === 3 ? odd[(wild ? 0 : 2) + (((k / 11) | 0) % (odd.length - (wild ? 2 : 4)))]! : x;
   });
+  made.set(key, array);
+  return array;
 }
 
 /** An array in the kernels' memory where they have room. */
