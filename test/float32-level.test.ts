@@ -116,6 +116,8 @@ const calls: Record<string, (run: Run) => unknown> = {
     loops.sgdNesterov(p!, at, g!, gAt, m!, at, rows * cols, 1, 0.01, 0.1, beta1, 1, beta1),
   lion: ({ loops, arrays: [p, g, m], at, gAt, rows, cols, beta, beta1, keep }) =>
     loops.lion(p!, at, g!, gAt, m!, at, rows * cols, beta1, 1 - beta1, beta, 1 - beta, 1e-3, keep),
+  'lion, with a rate of 0': ({ loops, arrays: [p, g, m], at, gAt, rows, cols, beta, beta1 }) =>
+    loops.lion(p!, at, g!, gAt, m!, at, rows * cols, beta1, 1 - beta1, beta, 1 - beta, 0, 1),
   flush: ({ loops, arrays: [, , m] }) => loops.flush(m!, 2 ** -100),
 };
 

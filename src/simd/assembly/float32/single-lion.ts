@@ -23,6 +23,7 @@ function whole(
   const r1 = f32x4.splat(rest1);
   const r2 = f32x4.splat(rest2);
   const s = f32x4.splat(lr);
+  const t = f32x4.neg(s);
   const l = f32x4.splat(lambda);
   const zero = f32x4.splat(0);
   do {
@@ -35,9 +36,8 @@ function whole(
     const some = i32x4.ne(v128.and(v128.or(a, m0), magnitude), zero);
     const bad = v128.and(f32x4.lt(size, limit), some);
     if (i32x4.bitmask(bad) != 0) break;
-    const up = v128.and(s, f32x4.gt(d, zero));
-    const down = v128.and(s, f32x4.lt(d, zero));
-    const u = f32x4.sub(up, down);
+    // With its sign also where lr is 0: a weight of -0 becomes 0 by it.
+    const u = v128.or(v128.and(s, f32x4.gt(d, zero)), v128.and(t, f32x4.lt(d, zero)));
     v128.store(
       m,
       swap ? f32x4.add(a, f32x4.mul(r2, f32x4.sub(m0, a))) : f32x4.add(m0, f32x4.mul(r2, f32x4.sub(a, m0))),
@@ -57,7 +57,7 @@ function stepOf(m: v128, a: v128, beta1: f64, rest1: f64, lr: f64): v128 {
   const direction = f64x2.add(f64x2.mul(f64x2.splat(beta1), m), f64x2.mul(f64x2.splat(rest1), a));
   const zero = f64x2.splat(0);
   const s = f64x2.splat(lr);
-  return f64x2.sub(v128.and(s, f64x2.gt(direction, zero)), v128.and(s, f64x2.lt(direction, zero)));
+  return v128.or(v128.and(s, f64x2.gt(direction, zero)), v128.and(f64x2.neg(s), f64x2.lt(direction, zero)));
 }
 
 @inline
