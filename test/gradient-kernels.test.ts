@@ -234,6 +234,23 @@ describe('memory', () => {
     expect(kernels.owns(more.gradients[0] as Float32Array)).toBe(false);
   });
 
+  it('a view of one that was freed is refused before sums or scratch take its place', () => {
+    const kernels = simdKernels({ arenaBytes: 2 ** 20 });
+    const [a, b] = [new Parameter(new Uint16Array(9), { dtype: 'bfloat16' }), new Parameter(new Float32Array(6))];
+    a.grad = new Uint16Array(9);
+    const gradient = kernels.allocate('float32', 6);
+    b.grad = gradient.subarray(0);
+    kernels.free(gradient);
+    for (const call of [
+      () => new GradientAccumulator([b], { kernels }).add(),
+      () => new GradientAccumulator([a, b], { kernels }).add(),
+      () => clipGradNorm([a, b], 1, { kernels }),
+      () => clipGradValue([a, b], 1, { kernels }),
+    ]) {
+      expect(call).toThrow('was freed and is still in use');
+    }
+  });
+
   it('a gradient that was freed is refused, with nothing changed', () => {
     const kernels = simdKernels({ arenaBytes: 4096 });
     const [a, b] = [new Parameter(new Float32Array(4)), new Parameter(new Float32Array(4))];

@@ -523,6 +523,18 @@ describe('the arena', () => {
     expect(() => optimizer.step()).toThrow(/was freed/);
   });
 
+  it('refuses a view of a freed array before the state of the same step takes its place', () => {
+    const k = own();
+    const [other, parameter] = [new Parameter(new Float32Array(6)), new Parameter(new Float32Array(6))];
+    const optimizer = new AdamW([other, parameter], { kernels: k });
+    const gradient = k.allocate('float32', 6);
+    other.grad = new Float32Array(6).fill(1);
+    parameter.grad = gradient.subarray(0);
+    k.free(gradient);
+    expect(() => optimizer.step()).toThrow(/was freed/);
+    expect(optimizer.stateDict().state).toEqual({});
+  });
+
   it('gets all of its memory back from dispose, also when 16 bits were widened in it', () => {
     const k = own(2 ** 17);
     const whole = 2 ** 17 / 4;

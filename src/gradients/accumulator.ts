@@ -5,7 +5,6 @@
  */
 import { options as checkedOptions, integer, listOf, number, oneOf, record, show } from '../core/check.ts';
 import type { StateValue } from '../core/dtype.ts';
-import { checkedGradient } from '../core/gradient.ts';
 import { matchNames } from '../core/match-names.ts';
 import { label, type Parameter, parametersOf } from '../core/parameter.ts';
 import { checkKeys, liveTensorOf, own, scalar, stateArray, tensorOf } from '../core/state-dict.ts';
@@ -147,8 +146,8 @@ export class GradientAccumulator {
     const where = this.#begin(method);
     const given = checkedOptions(where, options, ['weight']);
     const weight = number(`${where}: weight`, given.weight === undefined ? 1 : given.weight, { min: 0 });
-    const gradients = this.#parameters.map((parameter, i) => checkedGradient(where, parameter, i));
     const passes = this.#passes;
+    const gradients = this.#parameters.map((parameter, i) => passes.gradientOf(where, parameter, i));
     const [first, further]: [Work[], Work[]] = [[], []];
     try {
       for (const [i, gradient] of gradients.entries()) {
@@ -230,11 +229,11 @@ export class GradientAccumulator {
     if (reduction === 'mean' && this.#weight === 0) {
       throw new RangeError(`${where}: the weights of all batches sum to 0, so there is no mean; give one above 0`);
     }
+    const passes = new GradientPasses(this.#kernels);
     const targets = this.#parameters.map((parameter, i) => {
-      const there = checkedGradient(where, parameter, i);
+      const there = passes.gradientOf(where, parameter, i);
       return this.#sums[i] === null ? null : (there ?? newSum(parameter));
     });
-    const passes = new GradientPasses(this.#kernels);
     try {
       for (const [i, parameter] of this.#parameters.entries()) {
         const target = targets[i]!;

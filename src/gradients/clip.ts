@@ -6,7 +6,6 @@
  * @module
  */
 import { options as checkedOptions, number } from '../core/check.ts';
-import { checkedGradient } from '../core/gradient.ts';
 import { pow } from '../core/math.ts';
 import { label, type Parameter, parametersOf } from '../core/parameter.ts';
 import { checkedKernels, type Kernels } from '../engine/kernels.ts';
@@ -31,8 +30,10 @@ export interface ClipNormOptions extends ClipOptions {
 /** Takes every gradient in once. */
 function take(where: string, params: Iterable<Parameter>, passes: GradientPasses): void {
   const seen = new Set<Parameter>();
-  for (const [i, parameter] of parametersOf(where, params).entries()) {
-    const gradient = checkedGradient(where, parameter, i);
+  const parameters = parametersOf(where, params);
+  const gradients = parameters.map((parameter, i) => passes.gradientOf(where, parameter, i));
+  for (const [i, gradient] of gradients.entries()) {
+    const parameter = parameters[i]!;
     if (gradient === null || seen.has(parameter)) continue;
     seen.add(parameter);
     passes.take(label(parameter, i), gradient, gradient, formatOf(gradient, parameter.dtype));

@@ -3,7 +3,9 @@
  * optimizers: on any engine, 16-bit arrays strip by strip, with sums that depend on shapes alone.
  */
 import type { DType, NumericArray } from '../core/dtype.ts';
+import { checkedGradient } from '../core/gradient.ts';
 import { pow } from '../core/math.ts';
+import type { Parameter } from '../core/parameter.ts';
 import { bfloat16Bits, float16BitsOf } from '../core/sixteen-bits.ts';
 import { isFloat64, isUint16 } from '../core/typed-array.ts';
 import { type Course, type Executor, loopsOf } from '../engine/engine.ts';
@@ -177,6 +179,22 @@ export class GradientPasses implements Course {
   }
 
   /**
+   * A parameter's gradient, or null where there is none. Of all parameters before the first
+   * allocation, as that may take the place of an array that was freed.
+   *
+   * @throws TypeError or RangeError when it does not fit the parameter, Error when it was freed.
+   */
+  gradientOf(where: string, parameter: Parameter, index: number): NumericArray | null {
+    const gradient = checkedGradient(where, parameter, index);
+    if (gradient !== null) this.#checkLive(gradient);
+    return gradient;
+  }
+
+  #checkLive(array: NumericArray): void {
+    if (!isUint16(array)) this.#kernels.checkLive?.(array);
+  }
+
+  /**
    * Takes a work in: `p` is written to, `g` read, of one length; `dtype` is the format of the one
    * that has 16 bits, where one has. Allocates all that its passes need.
    *
@@ -186,9 +204,8 @@ export class GradientPasses implements Course {
   take(name: string, p: NumericArray, g: NumericArray, dtype: DType, known?: Work): Work {
     const work = known ?? this.#workOf(p, dtype);
     work.g = g;
-    for (const array of p === g ? [p] : [p, g]) {
-      if (!isUint16(array)) this.#kernels.checkLive?.(array);
-    }
+    this.#checkLive(p);
+    if (p !== g) this.#checkLive(g);
     this.strip.reserve(work);
     this.taken.push(work);
     this.#names.push(name);

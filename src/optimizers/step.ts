@@ -90,13 +90,18 @@ export class Stepper implements Course {
   /**
    * Takes a parameter into the step at hand.
    *
-   * @throws TypeError or RangeError when its gradient does not fit.
+   * @throws TypeError or RangeError when its gradient does not fit, Error when an array was freed.
    */
   activate(where: string, slot: Slot): void {
+    const { work } = slot;
     const check = this.#engine.device?.gradient ?? checkedGradient;
-    slot.work.g = check(where, slot.parameter, slot.index)!;
+    work.g = check(where, slot.parameter, slot.index)!;
     this.#active.push(slot);
-    this.works.push(slot.work);
+    this.works.push(work);
+    // Before anything is allocated, as that may take the place of an array that was freed.
+    const { kernels } = this;
+    if (work.p.BYTES_PER_ELEMENT !== 2) kernels.checkLive?.(work.p as StateArray);
+    if (work.g.BYTES_PER_ELEMENT !== 2) kernels.checkLive?.(work.g as StateArray);
   }
 
   /**
@@ -119,9 +124,6 @@ export class Stepper implements Course {
 
   #ready(slot: Slot, use: number): void {
     const { work, group } = slot;
-    const { kernels } = this;
-    if (work.p.BYTES_PER_ELEMENT !== 2) kernels.checkLive?.(work.p as StateArray);
-    if (work.g.BYTES_PER_ELEMENT !== 2) kernels.checkLive?.(work.g as StateArray);
     const { numbers, dtype } = work;
     numbers[AT.check] = group.nonFinite === 'propagate' ? 0 : 1;
     numbers[AT.exact] = this.#rule.exact?.(group) ? 1 : 0;
