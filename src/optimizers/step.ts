@@ -93,13 +93,13 @@ export class Stepper implements Course {
    * @throws TypeError or RangeError when its gradient does not fit, Error when an array was freed.
    */
   activate(where: string, slot: Slot): void {
-    const { work } = slot;
+    const { work, parameter, index } = slot;
+    const { kernels } = this;
     const check = this.#engine.device?.gradient ?? checkedGradient;
-    work.g = check(where, slot.parameter, slot.index)!;
+    work.g = check(where, parameter, index)!;
     this.#active.push(slot);
     this.works.push(work);
     // Before anything is allocated, as that may take the place of an array that was freed.
-    const { kernels } = this;
     if (work.p.BYTES_PER_ELEMENT !== 2) kernels.checkLive?.(work.p as StateArray);
     if (work.g.BYTES_PER_ELEMENT !== 2) kernels.checkLive?.(work.g as StateArray);
   }
