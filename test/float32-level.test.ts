@@ -23,11 +23,12 @@ function numbers(seed: number, kind: number): () => number {
   return () => {
     const choice = (random() + 1) / 2;
     if (kind === 3) {
-      // What has died away: mostly far below 2^-100, some at it, some zeros, few others.
+      // What has died away: mostly far below 2^-100, some at it, some zeros, few or many others.
       if (choice < 0.2) return zeros[Math.floor(choice * 15)]!;
-      if (choice > 0.98) return random();
+      const others = seed % 2 === 0 ? 0.98 : 0.6;
+      if (choice > others) return random();
       const edge = [1, -1, 1 - 2 ** -24, 2 ** -24 - 1, 2][Math.floor(choice * 50) % 5]!;
-      if (choice > 0.9) return edge * 2 ** -101;
+      if (choice > others - 0.08) return edge * 2 ** -101;
       return random() * 2 ** (-101 - Math.floor((random() + 1) * 24));
     }
     if (kind === 0 || choice > 0.9) return random() * 2 ** Math.round(10 * random());
