@@ -23,7 +23,6 @@ function whole(
   const r1 = f32x4.splat(rest1);
   const r2 = f32x4.splat(rest2);
   const s = f32x4.splat(lr);
-  const t = f32x4.neg(s);
   const l = f32x4.splat(lambda);
   const zero = f32x4.splat(0);
   do {
@@ -36,8 +35,9 @@ function whole(
     const some = i32x4.ne(v128.and(v128.or(a, m0), magnitude), zero);
     const bad = v128.and(f32x4.lt(size, limit), some);
     if (i32x4.bitmask(bad) != 0) break;
-    // With its sign also where lr is 0: a weight of -0 becomes 0 by it.
-    const u = v128.or(v128.and(s, f32x4.gt(d, zero)), v128.and(t, f32x4.lt(d, zero)));
+    const up = v128.and(s, f32x4.gt(d, zero));
+    const down = v128.and(s, f32x4.lt(d, zero));
+    const u = f32x4.sub(up, down);
     v128.store(
       m,
       swap ? f32x4.add(a, f32x4.mul(r2, f32x4.sub(m0, a))) : f32x4.add(m0, f32x4.mul(r2, f32x4.sub(a, m0))),
@@ -179,7 +179,8 @@ export function lionSingle(
   const last = p + (length << 2);
   while (p != last) {
     let from = p;
-    if (p < end) {
+    // A rate of 0 has a sign here too: a weight of -0 may become 0 by it.
+    if (p < end && <f32>lr != 0) {
       p = swap
         ? whole(true, p, g, m, end, b1, r1, r2, <f32>lr, l, place)
         : whole(false, p, g, m, end, b1, r1, r2, <f32>lr, l, place);
