@@ -22,7 +22,7 @@ function numbers(seed: number, kind: number): () => number {
   const zeros = [0, 0, -0];
   return () => {
     const choice = (random() + 1) / 2;
-    if (kind === 3) {
+    if (kind >= 3) {
       // What has died away: mostly far below 2^-100, some at it, some zeros, few or many others.
       if (choice < 0.2) return zeros[Math.floor(choice * 15)]!;
       const others = seed % 2 === 0 ? 0.98 : 0.6;
@@ -133,6 +133,7 @@ function compare(call: string, rows: number, cols: number, seed: number, kind: n
   const data = Array.from({ length: 5 }, (_, i) =>
     Float32Array.from({ length: rows * cols + 5 }, () => (i > 2 ? Math.abs(next()) : next())),
   );
+  if (kind === 4) for (let k = 0; k < data[1]!.length; k++) if ((k * 7 + seed) % 64 > 0) data[1]![k] = k & 1 ? 0 : -0;
   // Mostly what float32 can tell, so that not all is done in double.
   const factor = kind === 2 && seed % 5 === 0 ? next : one;
   const row = Float64Array.from({ length: rows + 6 }, () => Math.abs(factor()));
@@ -177,6 +178,7 @@ describe.each(Object.keys(calls))('the loop %s has the bits of the plain loop', 
     ['any bits', 1],
     ['numbers of every limit', 2],
     ['numbers that have died away', 3],
+    ['the same without most of the gradient', 4],
   ])('%s, any shape, any place', (_, kind) => {
     fc.assert(
       fc.property(fc.nat(37), fc.nat(37), fc.nat(), places, (rows, cols, seed, where) =>
