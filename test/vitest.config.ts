@@ -24,13 +24,16 @@ export default defineConfig({
     coverage: {
       include: ['src/**/*.ts'],
       // The command line runs in processes of its own in the tests, the workers' program in
-      // threads; the generated twin of the loops is the loops.
+      // threads, WebGPU in processes and pages that have a GPU (`npm run test:webgpu`).
       exclude: [
         'src/simd/assembly/**',
         'src/cli.ts',
         'src/command-line/**',
         'src/threads/worker.ts',
         'src/parallel-worker.ts',
+        'src/webgpu/**',
+        'src/webgpu.ts',
+        'src/frameworks/tf-gpu.ts',
         'src/index.ts',
         'src/simd/bytes.ts',
       ],
