@@ -17,7 +17,7 @@ import { describe, expect, it } from 'vitest';
 
 const values = (curve: Curve, count: number): number[] => Array.from({ length: count }, (_, step) => curve(step));
 
-/** As an expectation, of which some hundred thousand would take half a minute. */
+/** As an expectation, of which these hundred thousands took 20 seconds. */
 function holds(law: boolean, step: number, ...numbers: number[]): void {
   if (!law) throw new Error(`step ${step}: ${numbers.join(', ')}`);
 }

@@ -6,6 +6,7 @@ import { lengthOfStream, rowsApart } from '../loops/blocks.ts';
 import type { Arena } from './arena.ts';
 import { type Copy, copy } from './copies.ts';
 import { COLUMNS_AT, LANES_AT, ROWS_AT, SPAN, TILE, TILES_AT } from './places.ts';
+import type { Tiles } from './tiles.ts';
 
 type Floats = Float32Array;
 
@@ -21,7 +22,7 @@ export interface WasmFarSums {
 export interface FarTools {
   /** The memory as numbers of the arrays' type. */
   readonly memory: Floats;
-  keptOf(address: number, array: Floats): Copy;
+  readonly tiles: Tiles;
   columns(array: Float64Array, at: number, length: number): number;
   rowFactors(rowFactor: Float64Array, at: number, rows: number): void;
   leaveRowSums(array: Float64Array, at: number, length: number): void;
@@ -101,7 +102,7 @@ export function farSums(arena: Arena, wasm: WasmFarSums, width: 4 | 8, base: num
   return {
     reduce(g, offset, rows, cols, rowSums, rowAt, colSums, colAt) {
       const g0 = arena.address(g);
-      const kept = tools.keptOf(g0, g);
+      const kept = tools.tiles.kept(g0, g);
       for (let i = 0; i + 7 < rows; ) {
         const apart = rowsApart(rows - i);
         const chunk = 8 * apart;
@@ -132,7 +133,7 @@ export function farSums(arena: Arena, wasm: WasmFarSums, width: 4 | 8, base: num
 
     measure(g, offset, rows, cols, rowFactor, rowAt, colFactor, colAt, sum) {
       const g0 = arena.address(g);
-      const kept = tools.keptOf(g0, g);
+      const kept = tools.tiles.kept(g0, g);
       let total = sum;
       for (let i = 0; i + 7 < rows; ) {
         const apart = rowsApart(rows - i);
@@ -166,7 +167,7 @@ export function farSums(arena: Arena, wasm: WasmFarSums, width: 4 | 8, base: num
 
     sumSquares(x, offset, length) {
       const x0 = arena.address(x);
-      const kept = tools.keptOf(x0, x);
+      const kept = tools.tiles.kept(x0, x);
       const stream = lengthOfStream(length);
       const address = whole(x0, kept, x, offset, 8 * stream);
       const step = address < 0 ? STREAMED / width : stream;

@@ -135,13 +135,13 @@ export function simdEngine(
     new (webAssembly()!.Instance)(compiled[keyOf(of, shared)]!, { env: { memory } }).exports;
   const exports = instance('double');
   const float32 = simdLoops(arena, copies, wasmLoops(exports, '32'), 4, base);
-  const gradients = simdGradients(arena, exports, 4, base);
+  const gradients = simdGradients(arena, copies, exports, 4, base);
   const engine: Engine = {
     float32: { ...float32, ...simdMomentum(arena, copies, exports, 4, base), ...gradients },
     float64: {
       ...simdLoops(arena, copies, wasmLoops(exports, '64'), 8, base),
       ...simdMomentum(arena, copies, exports, 8, base),
-      ...simdGradients(arena, exports, 8, base),
+      ...simdGradients(arena, copies, exports, 8, base),
     },
     sixteen: simdSixteen(arena.buffer, sixteenOf(exports), base),
   };

@@ -9,7 +9,7 @@ import type { CheckLoop } from '../optimizers/elementwise.ts';
 import type { Arena } from './arena.ts';
 import { type Copies, NONE } from './copies.ts';
 import { PLACE_AT } from './places.ts';
-import { FLAT, singleMatrix } from './single-matrix.ts';
+import { singleMatrix } from './single-matrix.ts';
 import type { SingleWasm } from './single-wasm.ts';
 import { Tiles } from './tiles.ts';
 import type { SimdLoops } from './wasm-loops.ts';
@@ -53,7 +53,7 @@ export function singleLoops(
     const g0 = tiles.address(g);
     const gKept = tiles.kept(g0, g);
     const v0 = tiles.address(v);
-    const most = g0 >= 0 && v0 >= 0 ? length : FLAT;
+    const most = g0 >= 0 && v0 >= 0 ? length : tiles.most;
     let sum = 0;
     for (let k = 0; k < length; k += most) {
       const n = Math.min(most, length - k);
@@ -191,7 +191,7 @@ export function singleLoops(
 
     flush(x, limit) {
       const x0 = tiles.address(x);
-      const most = x0 >= 0 ? x.length : FLAT;
+      const most = x0 >= 0 ? x.length : tiles.most;
       for (let k = 0; k < x.length; k += most) {
         const n = Math.min(most, x.length - k);
         const tile = tiles.enter(0, x0, NONE, false, x, k, n);

@@ -29,8 +29,6 @@ const RAISE = 2 ** 32;
 const LOWER = 2 ** -64;
 /** The least mean square of weights that float32 squares tell. */
 const LEAST = 2 ** -100;
-/** Elements at a time of flat ranges that are copied: whole rows of {@link ROW}. */
-export const FLAT: number = TILE / 4;
 
 /**
  * The loops on one memory, with its fixed places from `base`. `double`: those that redo in double
@@ -246,7 +244,7 @@ export function singleMatrix(
   function squaresOf(x: Floats, offset: number, length: number, byStreams: boolean): number {
     const x0 = tiles.address(x);
     const kept = tiles.kept(x0, x);
-    const step = x0 >= 0 ? CHUNK * ROW : FLAT;
+    const step = x0 >= 0 ? CHUNK * ROW : tiles.most;
     let sum = 0;
     for (let k = 0; k < length; k += step) {
       const n = Math.min(step, length - k);

@@ -14,13 +14,13 @@ type Floats = Float32Array;
  * element.
  */
 export class Tiles {
+  /** Elements at a time of flat ranges that are copied: a multiple of 8. */
+  readonly most: number;
   readonly #arena: Arena;
   readonly #copies: Copies;
   readonly #memory: Floats;
   readonly #tiles: number;
   readonly #width: 4 | 8;
-  /** Elements at a time of flat ranges that are copied: a multiple of 8. */
-  readonly #most: number;
 
   constructor(arena: Arena, copies: Copies, base: number, width: 4 | 8 = 4) {
     this.#arena = arena;
@@ -28,7 +28,7 @@ export class Tiles {
     this.#memory = (width === 4 ? new Float32Array(arena.buffer) : new Float64Array(arena.buffer)) as Floats;
     this.#tiles = base + TILES_AT;
     this.#width = width;
-    this.#most = TILE / width;
+    this.most = TILE / width;
   }
 
   /** Where the array is in the memory, -1 when it is elsewhere. */
@@ -54,13 +54,18 @@ export class Tiles {
   enter(which: number, address: number, kept: Copy, fills: boolean, array: Floats, at: number, length: number): number {
     if (address >= 0) return address + this.#width * at;
     if (at + length <= kept.filled) return kept.address + this.#width * at;
-    let place = this.#tiles + which * TILE_ROOM;
+    let place = this.placeOf(which, address, at);
     if (fills && at === kept.filled) {
       place = kept.address + this.#width * at;
       kept.filled += length;
     }
     copy(array, at, this.#memory, place / this.#width, length);
     return place;
+  }
+
+  /** Address of what is only written to: in the array at `address`, or the tile `which`. */
+  placeOf(which: number, address: number, at: number): number {
+    return address >= 0 ? address + this.#width * at : this.#tiles + which * TILE_ROOM;
   }
 
   /** Puts elements back from the `place` where they were worked on. */
@@ -123,7 +128,7 @@ export class Tiles {
     const m0 = m === null ? 0 : this.address(m);
     const v0 = v === null ? 0 : this.address(v);
     const l0 = largest === null ? 0 : this.address(largest);
-    const most = p0 >= 0 && g0 >= 0 && m0 >= 0 && v0 >= 0 && l0 >= 0 ? length : this.#most;
+    const most = p0 >= 0 && g0 >= 0 && m0 >= 0 && v0 >= 0 && l0 >= 0 ? length : this.most;
     for (let k = 0; k < length; k += most) {
       const n = Math.min(most, length - k);
       const gTile = this.enter(0, g0, gKept, false, g, gAt + k, n);

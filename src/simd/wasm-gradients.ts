@@ -4,14 +4,22 @@
  */
 import type * as gradients from '../loops/gradients.ts';
 import type { Arena } from './arena.ts';
-import { FETCH, LANES_AT, PLACE_AT, TILE, TILE_ROOM, TILES_AT } from './places.ts';
+import { type Copies, NONE } from './copies.ts';
+import { FETCH, LANES_AT, PLACE_AT } from './places.ts';
+import { Tiles } from './tiles.ts';
 
 type Exports = Readonly<Record<string, (...args: number[]) => number>>;
 /** Float64 arrays go where the types say Float32Array. */
 type Floats = Float32Array;
 
 /** The loops over arrays with `width` bytes per element, with their fixed places from `base`. */
-export function simdGradients(arena: Arena, exports: Exports, width: 4 | 8, base: number): typeof gradients {
+export function simdGradients(
+  arena: Arena,
+  copies: Copies,
+  exports: Exports,
+  width: 4 | 8,
+  base: number,
+): typeof gradients {
   const of = (name: string): ((...args: number[]) => number) => exports[`${name}${8 * width}`]!;
   const wasm = {
     sumAbsolute: of('sumAbsolute'),
@@ -23,19 +31,7 @@ export function simdGradients(arena: Arena, exports: Exports, width: 4 | 8, base
   };
   const LANES = base + LANES_AT;
   const PLACE = base + PLACE_AT;
-  const FIRST = base + TILES_AT;
-  const SECOND = FIRST + TILE_ROOM;
-  const memory = (width === 4 ? new Float32Array(arena.buffer) : new Float64Array(arena.buffer)) as Floats;
-  /** Elements of a tile: a multiple of 8. */
-  const most = TILE / width;
-
-  /** Elements `at` and after it into a tile. */
-  function enter(tile: number, array: Floats, at: number, length: number): void {
-    memory.set(array.subarray(at, at + length), tile / width);
-  }
-  function leave(tile: number, array: Floats, at: number, length: number): void {
-    array.set(memory.subarray(tile / width, tile / width + length), at);
-  }
+  const tiles = new Tiles(arena, copies, base, width);
 
   /** A fold over a range: in one call, or over tiles. */
   function fold(
@@ -46,12 +42,12 @@ export function simdGradients(arena: Arena, exports: Exports, width: 4 | 8, base
     call: (address: number, n: number, sum: number, first: number, ahead: number) => number,
   ): number {
     const x0 = arena.address(x);
-    if (x0 >= 0) return call(x0 + offset * width, length, start, 1, x.length * width >= FETCH ? 1 : 0);
+    const ahead = x0 >= 0 && x.length * width >= FETCH ? 1 : 0;
+    const step = x0 >= 0 ? length : tiles.most;
     let result = start;
-    for (let k = 0; k < length; k += most) {
-      const n = Math.min(most, length - k);
-      enter(FIRST, x, offset + k, n);
-      result = call(FIRST, n, result, k === 0 ? 1 : 0, 0);
+    for (let k = 0; k < length; k += step) {
+      const n = Math.min(step, length - k);
+      result = call(tiles.enter(0, x0, NONE, false, x, offset + k, n), n, result, k === 0 ? 1 : 0, ahead);
     }
     return result;
   }
@@ -65,12 +61,12 @@ export function simdGradients(arena: Arena, exports: Exports, width: 4 | 8, base
     by: number,
   ): void {
     const x0 = arena.address(x);
-    const step = x0 >= 0 ? length : most;
+    const step = x0 >= 0 ? length : tiles.most;
     for (let k = 0; k < length; k += step) {
       const n = Math.min(step, length - k);
-      if (x0 < 0) enter(FIRST, x, offset + k, n);
-      loop(x0 < 0 ? FIRST : x0 + offset * width, n, by);
-      if (x0 < 0) leave(FIRST, x, offset + k, n);
+      const place = tiles.enter(0, x0, NONE, false, x, offset + k, n);
+      loop(place, n, by);
+      tiles.leave(place, x0, x, offset + k, n);
     }
   }
 
@@ -87,14 +83,12 @@ export function simdGradients(arena: Arena, exports: Exports, width: 4 | 8, base
   ): void {
     const to0 = arena.address(to);
     const from0 = arena.address(from);
-    const step = to0 >= 0 && from0 >= 0 ? length : most;
+    const step = to0 >= 0 && from0 >= 0 ? length : tiles.most;
     for (let k = 0; k < length; k += step) {
       const n = Math.min(step, length - k);
-      if (to0 < 0 && reads) enter(FIRST, to, toAt + k, n);
-      if (from0 < 0) enter(SECOND, from, fromAt + k, n);
-      const target = to0 < 0 ? FIRST : to0 + (toAt + k) * width;
-      loop(target, from0 < 0 ? SECOND : from0 + (fromAt + k) * width, n, by);
-      if (to0 < 0) leave(FIRST, to, toAt + k, n);
+      const target = reads ? tiles.enter(0, to0, NONE, false, to, toAt + k, n) : tiles.placeOf(0, to0, toAt + k);
+      loop(target, tiles.enter(1, from0, NONE, false, from, fromAt + k, n), n, by);
+      tiles.leave(target, to0, to, toAt + k, n);
     }
   }
 

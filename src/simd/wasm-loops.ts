@@ -13,21 +13,10 @@ import type * as sums from '../loops/sums.ts';
 import type * as vector from '../loops/vector.ts';
 import type { CheckLoop } from '../optimizers/elementwise.ts';
 import type { Arena } from './arena.ts';
-import { type Copies, type Copy, copy, NONE } from './copies.ts';
+import { type Copies, copy, NONE } from './copies.ts';
 import { farSums, type WasmFarSums } from './far-sums.ts';
-import {
-  CHUNK,
-  COLUMNS_AT,
-  FETCH,
-  LANES_AT,
-  PLACE_AT,
-  ROWS_AT,
-  SPAN,
-  TILE,
-  TILE_ROOM,
-  TILES_AT,
-  ZEROS_AT,
-} from './places.ts';
+import { CHUNK, COLUMNS_AT, FETCH, LANES_AT, PLACE_AT, ROWS_AT, SPAN, TILE, ZEROS_AT } from './places.ts';
+import { Tiles } from './tiles.ts';
 
 /**
  * The loops of the rules that are here, by their names; float64 arrays go where they say
@@ -58,85 +47,12 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
   const COLUMNS = base + COLUMNS_AT;
   const ROWS = base + ROWS_AT;
   const LANES = base + LANES_AT;
-  const TILES = base + TILES_AT;
   const doubles = new Float64Array(buffer);
   const memory = (width === 4 ? new Float32Array(buffer) : doubles) as Floats;
   const PLACE = base + PLACE_AT;
   const rowsAt = ROWS / 8;
   const { nonFinite } = wasm;
-
-  /**
-   * Address of `length` elements from `at`: in the array at `address`, or in its copy, which is
-   * added to where the caller `fills` it, or in the tile `which`.
-   */
-  function enter(
-    which: number,
-    address: number,
-    kept: Copy,
-    fills: boolean,
-    array: Floats,
-    at: number,
-    length: number,
-  ): number {
-    if (address >= 0) return address + at * width;
-    if (at + length <= kept.filled) return kept.address + at * width;
-    let place = TILES + which * TILE_ROOM;
-    if (fills && at === kept.filled) {
-      place = kept.address + at * width;
-      kept.filled += length;
-    }
-    copy(array, at, memory, place / width, length);
-    return place;
-  }
-
-  /** Puts elements back from the `place` where they were worked on. */
-  function leave(place: number, address: number, array: Floats, at: number, length: number): void {
-    if (address < 0) copy(memory, place / width, array, at, length);
-  }
-
-  /** {@link enter} for `span` columns of `rows` rows. */
-  function enterRows(
-    which: number,
-    address: number,
-    kept: Copy,
-    fills: boolean,
-    array: Floats,
-    at: number,
-    rows: number,
-    cols: number,
-    span: number,
-  ): number {
-    if (address >= 0 || span === cols) return enter(which, address, kept, fills, array, at, rows * span);
-    const tile = TILES + which * TILE_ROOM;
-    for (let i = 0; i < rows; i++) copy(array, at + i * cols, memory, tile / width + i * span, span);
-    return tile;
-  }
-
-  function leaveRows(
-    place: number,
-    address: number,
-    array: Floats,
-    at: number,
-    rows: number,
-    cols: number,
-    span: number,
-  ): void {
-    if (address >= 0) return;
-    const from = place / width;
-    if (span === cols) copy(memory, from, array, at, rows * span);
-    else for (let i = 0; i < rows; i++) copy(memory, from + i * span, array, at + i * cols, span);
-  }
-
-  /** The copy of an array. */
-  function keptOf(address: number, array: Floats): Copy {
-    return address < 0 ? copies.of(array) : NONE;
-  }
-
-  /** The copy of an array that is about to be written to. */
-  function written(address: number, array: Floats): Copy {
-    if (address < 0) copies.writes(array);
-    return keptOf(address, array);
-  }
+  const tiles = new Tiles(arena, copies, base, width);
 
   /** Whether an array is to be touched ahead of where it is read. */
   function ahead(address: number, array: Floats): number {
@@ -181,17 +97,14 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
     array.set(columnView, at);
   }
 
-  /** Elements at a time of flat ranges: a multiple of 8; all when nothing is copied. */
-  const flat = TILE / width;
-
   function sumSquares(x: Floats, offset: number, length: number): number {
     const x0 = arena.address(x);
-    const kept = keptOf(x0, x);
-    const step = x0 >= 0 ? length : flat;
+    const kept = tiles.kept(x0, x);
+    const step = x0 >= 0 ? length : tiles.most;
     let sum = 0;
     for (let k = 0; k < length; k += step) {
       const n = Math.min(step, length - k);
-      sum = wasm.sumSquares(enter(0, x0, kept, true, x, offset + k, n), n, LANES, k === 0 ? 1 : 0, ahead(x0, x));
+      sum = wasm.sumSquares(tiles.enter(0, x0, kept, true, x, offset + k, n), n, LANES, k === 0 ? 1 : 0, ahead(x0, x));
     }
     return sum;
   }
@@ -200,11 +113,11 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
   function finite(bad: NonNullable<WasmLoops['nonFinite']>): CheckLoop {
     return (x, offset, length) => {
       const x0 = arena.address(x);
-      const kept = keptOf(x0, x);
-      const step = x0 >= 0 ? length : flat;
+      const kept = tiles.kept(x0, x);
+      const step = x0 >= 0 ? length : tiles.most;
       for (let k = 0; k < length; k += step) {
         const n = Math.min(step, length - k);
-        if (bad(enter(0, x0, kept, true, x, offset + k, n), n, PLACE, ahead(x0, x)) !== 0) return Number.NaN;
+        if (bad(tiles.enter(0, x0, kept, true, x, offset + k, n), n, PLACE, ahead(x0, x)) !== 0) return Number.NaN;
       }
       return 0;
     };
@@ -212,7 +125,7 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
 
   const far = farSums(arena, wasm, width, base, {
     memory,
-    keptOf,
+    tiles,
     columns,
     rowFactors,
     leaveRowSums,
@@ -228,7 +141,7 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
       const done = byStreams && cols > 0 ? rows - (rows % 8) : 0;
       if (done > 0) far.reduce(g, offset, rows, cols, rowSums, rowAt, colSums, colAt);
       const g0 = arena.address(g);
-      const gKept = keptOf(g0, g);
+      const gKept = tiles.kept(g0, g);
       for (let i = done; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
         if (cols === 0) doubles.fill(0, rowsAt, rowsAt + chunk);
@@ -240,7 +153,7 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
           const sums = columns(colSums, colAt + j, span);
           for (let r = 0; r < chunk; r += step) {
             const n = Math.min(step, chunk - r);
-            const address = enterRows(0, g0, gKept, true, g, offset + (i + r) * cols + j, n, cols, span);
+            const address = tiles.enterRows(0, g0, gKept, true, g, offset + (i + r) * cols + j, n, cols, span);
             const lanes = LANES + 16 * r;
             wasm.reduce(address, stride(g0, cols, span), n, span, lanes, sums, ZEROS, first, last, ROWS + 8 * r);
           }
@@ -255,7 +168,7 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
       let total = sum;
       if (done > 0) total = far.measure(g, offset, rows, cols, rowFactor, rowAt, colFactor, colAt, sum);
       const g0 = arena.address(g);
-      const gKept = keptOf(g0, g);
+      const gKept = tiles.kept(g0, g);
       for (let i = done; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
         rowFactors(rowFactor, rowAt + i, chunk);
@@ -269,7 +182,7 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
           total = before;
           for (let r = 0; r < chunk; r += step) {
             const n = Math.min(step, chunk - r);
-            const address = enterRows(0, g0, gKept, true, g, offset + (i + r) * cols + j, n, cols, span);
+            const address = tiles.enterRows(0, g0, gKept, true, g, offset + (i + r) * cols + j, n, cols, span);
             const lanes = LANES + 4 * r;
             const row = ROWS + 8 * r;
             total = wasm.measure(address, stride(g0, cols, span), n, span, row, factors, lanes, ZEROS, first, total);
@@ -281,9 +194,9 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
 
     apply(p, g, from, rows, cols, rowFactor, rowAt, colFactor, colAt, keep) {
       const p0 = arena.address(p);
-      const pKept = written(p0, p);
+      const pKept = tiles.written(p0, p);
       const g0 = arena.address(g);
-      const gKept = keptOf(g0, g);
+      const gKept = tiles.kept(g0, g);
       for (let i = 0; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
         rowFactors(rowFactor, rowAt + i, chunk);
@@ -296,10 +209,10 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
           for (let r = 0; r < chunk; r += step) {
             const n = Math.min(step, chunk - r);
             const at = from + (i + r) * cols + j;
-            const gTile = enterRows(0, g0, gKept, false, g, at, n, cols, span);
-            const pTile = enterRows(1, p0, pKept, false, p, at, n, cols, span);
+            const gTile = tiles.enterRows(0, g0, gKept, false, g, at, n, cols, span);
+            const pTile = tiles.enterRows(1, p0, pKept, false, p, at, n, cols, span);
             wasm.apply(pTile, pStride, gTile, gStride, n, span, ROWS + 8 * r, factors, keep);
-            leaveRows(pTile, p0, p, at, n, cols, span);
+            tiles.leaveRows(pTile, p0, p, at, n, cols, span);
           }
         }
       }
@@ -307,9 +220,9 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
 
     applyMomentum(p, g, from, m, mAt, rows, cols, rowFactor, rowAt, colFactor, colAt, keep, beta1) {
       const p0 = arena.address(p);
-      const pKept = written(p0, p);
+      const pKept = tiles.written(p0, p);
       const g0 = arena.address(g);
-      const gKept = keptOf(g0, g);
+      const gKept = tiles.kept(g0, g);
       const m0 = arena.address(m);
       for (let i = 0; i < rows; i += CHUNK) {
         const chunk = Math.min(CHUNK, rows - i);
@@ -324,13 +237,13 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
           for (let r = 0; r < chunk; r += step) {
             const n = Math.min(step, chunk - r);
             const at = (i + r) * cols + j;
-            const gTile = enterRows(0, g0, gKept, false, g, from + at, n, cols, span);
-            const pTile = enterRows(1, p0, pKept, false, p, from + at, n, cols, span);
-            const mTile = enterRows(2, m0, NONE, false, m, mAt + at, n, cols, span);
+            const gTile = tiles.enterRows(0, g0, gKept, false, g, from + at, n, cols, span);
+            const pTile = tiles.enterRows(1, p0, pKept, false, p, from + at, n, cols, span);
+            const mTile = tiles.enterRows(2, m0, NONE, false, m, mAt + at, n, cols, span);
             const row = ROWS + 8 * r;
             wasm.applyMomentum(pTile, pStride, gTile, gStride, mTile, mStride, n, span, row, factors, keep, beta1);
-            leaveRows(pTile, p0, p, from + at, n, cols, span);
-            leaveRows(mTile, m0, m, mAt + at, n, cols, span);
+            tiles.leaveRows(pTile, p0, p, from + at, n, cols, span);
+            tiles.leaveRows(mTile, m0, m, mAt + at, n, cols, span);
           }
         }
       }
@@ -338,106 +251,41 @@ export function simdLoops(arena: Arena, copies: Copies, wasm: WasmLoops, width: 
 
     measureVector(g, gAt, v, vAt, length, beta, rest, eps) {
       const g0 = arena.address(g);
-      const gKept = keptOf(g0, g);
+      const gKept = tiles.kept(g0, g);
       const v0 = arena.address(v);
-      const step = g0 >= 0 && v0 >= 0 ? length : flat;
+      const step = g0 >= 0 && v0 >= 0 ? length : tiles.most;
       let sum = 0;
       for (let k = 0; k < length; k += step) {
         const n = Math.min(step, length - k);
-        const gTile = enter(0, g0, gKept, true, g, gAt + k, n);
-        const vTile = enter(3, v0, NONE, false, v, vAt + k, n);
+        const gTile = tiles.enter(0, g0, gKept, true, g, gAt + k, n);
+        const vTile = tiles.enter(3, v0, NONE, false, v, vAt + k, n);
         sum = wasm.measureVector(gTile, vTile, n, beta, rest, eps, LANES, k === 0 ? 1 : 0);
       }
       return sum;
     },
 
-    applyVector(p, pAt, g, gAt, v, vAt, length, beta, rest, eps, scale, keep) {
-      const p0 = arena.address(p);
-      const pKept = written(p0, p);
-      const g0 = arena.address(g);
-      const gKept = keptOf(g0, g);
-      const v0 = arena.address(v);
-      const step = p0 >= 0 && g0 >= 0 && v0 >= 0 ? length : flat;
-      for (let k = 0; k < length; k += step) {
-        const n = Math.min(step, length - k);
-        const gTile = enter(0, g0, gKept, false, g, gAt + k, n);
-        const pTile = enter(1, p0, pKept, false, p, pAt + k, n);
-        const vTile = enter(3, v0, NONE, false, v, vAt + k, n);
-        wasm.applyVector(pTile, gTile, 0, vTile, n, beta, rest, eps, scale, keep, 0);
-        leave(pTile, p0, p, pAt + k, n);
-        leave(vTile, v0, v, vAt + k, n);
-      }
+    applyVector(p, pAt, g, gAt, v, at, length, beta, rest, eps, scale, keep) {
+      const loop = (P: number, G: number, _m: number, V: number, _l: number, n: number): void =>
+        wasm.applyVector(P, G, 0, V, n, beta, rest, eps, scale, keep, 0);
+      tiles.flat(loop, p, pAt, g, gAt, null, v, null, at, length);
     },
 
-    applyVectorMomentum(p, pAt, g, gAt, m, mAt, v, vAt, length, beta, rest, eps, scale, keep, beta1) {
-      const p0 = arena.address(p);
-      const pKept = written(p0, p);
-      const g0 = arena.address(g);
-      const gKept = keptOf(g0, g);
-      const m0 = arena.address(m);
-      const v0 = arena.address(v);
-      const step = p0 >= 0 && g0 >= 0 && m0 >= 0 && v0 >= 0 ? length : flat;
-      for (let k = 0; k < length; k += step) {
-        const n = Math.min(step, length - k);
-        const gTile = enter(0, g0, gKept, false, g, gAt + k, n);
-        const pTile = enter(1, p0, pKept, false, p, pAt + k, n);
-        const mTile = enter(2, m0, NONE, false, m, mAt + k, n);
-        const vTile = enter(3, v0, NONE, false, v, vAt + k, n);
-        wasm.applyVector(pTile, gTile, mTile, vTile, n, beta, rest, eps, scale, keep, beta1);
-        leave(pTile, p0, p, pAt + k, n);
-        leave(mTile, m0, m, mAt + k, n);
-        leave(vTile, v0, v, vAt + k, n);
-      }
+    applyVectorMomentum(p, pAt, g, gAt, m, _at, v, at, length, beta, rest, eps, scale, keep, beta1) {
+      const loop = (P: number, G: number, M: number, V: number, _l: number, n: number): void =>
+        wasm.applyVector(P, G, M, V, n, beta, rest, eps, scale, keep, beta1);
+      tiles.flat(loop, p, pAt, g, gAt, m, v, null, at, length);
     },
 
     adam(p, pAt, g, gAt, m, v, at, length, sign, rest1, beta2, rest2, scale, eps, before, after) {
-      adamTiles(p, pAt, g, gAt, m, v, null, at, length, sign, rest1, beta2, rest2, scale, eps, before, after);
+      const loop = (P: number, G: number, M: number, V: number, _l: number, n: number): void =>
+        wasm.adam(P, G, M, V, 0, n, sign, rest1, beta2, rest2, scale, eps, before, after);
+      tiles.flat(loop, p, pAt, g, gAt, m, v, null, at, length);
     },
 
     amsgrad(p, pAt, g, gAt, m, v, largest, at, length, sign, rest1, beta2, rest2, scale, eps, before, after) {
-      adamTiles(p, pAt, g, gAt, m, v, largest, at, length, sign, rest1, beta2, rest2, scale, eps, before, after);
+      const loop = (P: number, G: number, M: number, V: number, L: number, n: number): void =>
+        wasm.adam(P, G, M, V, L, n, sign, rest1, beta2, rest2, scale, eps, before, after);
+      tiles.flat(loop, p, pAt, g, gAt, m, v, largest, at, length);
     },
   };
-
-  function adamTiles(
-    p: Floats,
-    pAt: number,
-    g: Floats,
-    gAt: number,
-    m: Floats,
-    v: Floats,
-    largest: Floats | null,
-    at: number,
-    length: number,
-    sign: number,
-    rest1: number,
-    beta2: number,
-    rest2: number,
-    scale: number,
-    eps: number,
-    before: number,
-    after: number,
-  ): void {
-    const p0 = arena.address(p);
-    const pKept = written(p0, p);
-    const g0 = arena.address(g);
-    const gKept = keptOf(g0, g);
-    const m0 = arena.address(m);
-    const v0 = arena.address(v);
-    const l0 = largest === null ? 0 : arena.address(largest);
-    const step = p0 >= 0 && g0 >= 0 && m0 >= 0 && v0 >= 0 && l0 >= 0 ? length : flat;
-    for (let k = 0; k < length; k += step) {
-      const n = Math.min(step, length - k);
-      const gTile = enter(0, g0, gKept, false, g, gAt + k, n);
-      const pTile = enter(1, p0, pKept, false, p, pAt + k, n);
-      const mTile = enter(2, m0, NONE, false, m, at + k, n);
-      const vTile = enter(3, v0, NONE, false, v, at + k, n);
-      const lTile = largest === null ? 0 : enter(4, l0, NONE, false, largest, at + k, n);
-      wasm.adam(pTile, gTile, mTile, vTile, lTile, n, sign, rest1, beta2, rest2, scale, eps, before, after);
-      leave(pTile, p0, p, pAt + k, n);
-      leave(mTile, m0, m, at + k, n);
-      leave(vTile, v0, v, at + k, n);
-      if (largest !== null) leave(lTile, l0, largest, at + k, n);
-    }
-  }
 }

@@ -25,24 +25,24 @@ export function simdMomentum(
   const sgd = exports[`sgd${8 * width}`]!;
   const lion = exports[`lion${8 * width}`]!;
   return {
-    sgd(p, pAt, g, gAt, length, ...numbers) {
+    sgd(p, pAt, g, gAt, length, sign, decay, lr) {
       const loop = (P: number, G: number, _m: number, _v: number, _l: number, n: number): void =>
-        void sgd(P, G, 0, n, ...numbers, 0, 0, 0, 0);
+        void sgd(P, G, 0, n, sign, decay, lr, 0, 0, 0, 0);
       tiles.flat(loop, p, pAt, g, gAt, null, null, null, 0, length);
     },
-    sgdMomentum(p, pAt, g, gAt, m, at, length, ...numbers) {
+    sgdMomentum(p, pAt, g, gAt, m, at, length, sign, decay, lr, momentum, rest) {
       const loop = (P: number, G: number, M: number, _v: number, _l: number, n: number): void =>
-        void sgd(P, G, M, n, ...numbers, 0, 0);
+        void sgd(P, G, M, n, sign, decay, lr, momentum, rest, 0, 0);
       tiles.flat(loop, p, pAt, g, gAt, m, null, null, at, length);
     },
-    sgdNesterov(p, pAt, g, gAt, m, at, length, ...numbers) {
+    sgdNesterov(p, pAt, g, gAt, m, at, length, sign, decay, lr, momentum, rest, ahead) {
       const loop = (P: number, G: number, M: number, _v: number, _l: number, n: number): void =>
-        void sgd(P, G, M, n, ...numbers, 1);
+        void sgd(P, G, M, n, sign, decay, lr, momentum, rest, ahead, 1);
       tiles.flat(loop, p, pAt, g, gAt, m, null, null, at, length);
     },
-    lion(p, pAt, g, gAt, m, at, length, ...numbers) {
+    lion(p, pAt, g, gAt, m, at, length, beta1, rest1, beta2, rest2, lr, keep) {
       const loop = (P: number, G: number, M: number, _v: number, _l: number, n: number): void =>
-        void lion(P, G, M, n, ...numbers);
+        void lion(P, G, M, n, beta1, rest1, beta2, rest2, lr, keep);
       tiles.flat(loop, p, pAt, g, gAt, m, null, null, at, length);
     },
   };

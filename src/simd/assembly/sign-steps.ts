@@ -4,7 +4,7 @@ import { one, putOne, putTwo, putTwoAt2, two, twoAt2 } from './pairs';
 
 /** lr · sign(β₁M + (1−β₁)G) of two elements; 0 where that is 0 or NaN. */
 @inline
-function stepOf(m: v128, a: v128, beta1: v128, rest1: v128, lr: v128): v128 {
+export function stepOf(m: v128, a: v128, beta1: v128, rest1: v128, lr: v128): v128 {
   const direction = f64x2.add(f64x2.mul(beta1, m), f64x2.mul(rest1, a));
   const zero = f64x2.splat(0);
   const one = f64x2.splat(1);

@@ -9,6 +9,22 @@ export const GROUP_LEAST: i32 = 0x217fffff;
 /** 2^126: what is not below it has gone beyond what float32 can tell. */
 export const MOST: f32 = 85070591730234615865843651857942052864.0;
 
+/** The first two and the last two of four elements as doubles, and four doubles rounded. */
+@inline
+export function low(x: v128): v128 {
+  return f64x2.promote_low_f32x4(x);
+}
+
+@inline
+export function high(x: v128): v128 {
+  return f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 1));
+}
+
+@inline
+export function narrowed(x: v128, y: v128): v128 {
+  return v128.shuffle<i64>(f32x4.demote_f64x2_zero(x), f32x4.demote_f64x2_zero(y), 0, 2);
+}
+
 /** A constant in a register for a whole loop; see `held` of `sixteen-lanes.ts`. */
 @inline
 export function inRegister(constant: i32, place: usize): v128 {

@@ -9,20 +9,10 @@
  * 0.175.
  */
 
-import { GROUP_LEAST, MAGNITUDE, inRegister, partial } from './lanes';
+import { GROUP_LEAST, MAGNITUDE, high, inRegister, low, partial } from './lanes';
 
 /** Columns of a span. `float32-loops.ts` cuts rows at multiples of it. */
 const SPAN: i32 = 256;
-
-@inline
-function low(x: v128): v128 {
-  return f64x2.promote_low_f32x4(x);
-}
-
-@inline
-function high(x: v128): v128 {
-  return f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 1));
-}
 
 /** Sets a sum to the joined lanes of a span, or adds them to it. */
 function putSum(at: usize, first: i32, lanes: v128): void {

@@ -5,7 +5,8 @@
  * does all of them: a wrong sign would cost two steps.
  */
 
-import { MAGNITUDE, inRegister } from './lanes';
+import { stepOf } from '../sign-steps';
+import { MAGNITUDE, high, inRegister, low, narrowed } from './lanes';
 
 const CLOSE: f32 = 4.76837158203125e-7;
 const SMALL: f32 = 7.888609052210118e-31;
@@ -51,30 +52,6 @@ function whole(
   return p;
 }
 
-/** Two elements of a step in double, as `sign-steps.ts` has them. */
-@inline
-function stepOf(m: v128, a: v128, beta1: f64, rest1: f64, lr: f64): v128 {
-  const direction = f64x2.add(f64x2.mul(f64x2.splat(beta1), m), f64x2.mul(f64x2.splat(rest1), a));
-  const zero = f64x2.splat(0);
-  const s = f64x2.splat(lr);
-  return v128.or(v128.and(s, f64x2.gt(direction, zero)), v128.and(f64x2.neg(s), f64x2.lt(direction, zero)));
-}
-
-@inline
-function low(x: v128): v128 {
-  return f64x2.promote_low_f32x4(x);
-}
-
-@inline
-function high(x: v128): v128 {
-  return f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 1));
-}
-
-@inline
-function narrowed(x: v128, y: v128): v128 {
-  return v128.shuffle<i64>(f32x4.demote_f64x2_zero(x), f32x4.demote_f64x2_zero(y), 0, 2);
-}
-
 /** Groups of four that {@link mixed} does in a row after the last that is dead as a whole. */
 const GROUPS: usize = 64;
 /** The bits of 2^-101 and of 2^-126. */
@@ -96,6 +73,8 @@ function mixed(
   const zero = f32x4.splat(0);
   const r = f32x4.splat(<f32>(swap ? beta2 : rest2));
   const k = f64x2.splat(keep);
+  const b1 = f64x2.splat(beta1);
+  const r1 = f64x2.splat(rest1);
   const b2 = f64x2.splat(beta2);
   const d2 = f64x2.splat(rest2);
   const step = f64x2.splat(lr);
@@ -109,10 +88,10 @@ function mixed(
     const m1 = v128.and(m0, magnitude);
     if (decays && !v128.any_true(a1) && i32x4.all_true(m1) && !v128.any_true(i32x4.ge_s(m1, i32x4.splat(LARGE)))) {
       const sign = v128.and(m0, i32x4.splat(0x80000000));
-      const up = v128.xor(step, v128.shuffle<i32>(sign, zero, 4, 0, 4, 1));
-      const down = v128.xor(step, v128.shuffle<i32>(sign, zero, 4, 2, 4, 3));
+      const first = v128.xor(step, v128.shuffle<i32>(sign, zero, 4, 0, 4, 1));
+      const second = v128.xor(step, v128.shuffle<i32>(sign, zero, 4, 2, 4, 3));
       v128.store(m, narrowed(f64x2.mul(b2, low(m0)), f64x2.mul(b2, high(m0))));
-      v128.store(p, narrowed(f64x2.sub(f64x2.mul(k, low(p0)), up), f64x2.sub(f64x2.mul(k, high(p0)), down)));
+      v128.store(p, narrowed(f64x2.sub(f64x2.mul(k, low(p0)), first), f64x2.sub(f64x2.mul(k, high(p0)), second)));
       p += 16;
       g += 16;
       m += 16;
@@ -121,8 +100,8 @@ function mixed(
       continue;
     }
     const weight = narrowed(
-      f64x2.sub(f64x2.mul(k, low(p0)), stepOf(low(m0), low(a), beta1, rest1, lr)),
-      f64x2.sub(f64x2.mul(k, high(p0)), stepOf(high(m0), high(a), beta1, rest1, lr)),
+      f64x2.sub(f64x2.mul(k, low(p0)), stepOf(low(m0), low(a), b1, r1, step)),
+      f64x2.sub(f64x2.mul(k, high(p0)), stepOf(high(m0), high(a), b1, r1, step)),
     );
     const moment = narrowed(
       f64x2.add(f64x2.mul(b2, low(m0)), f64x2.mul(d2, low(a))),
@@ -132,25 +111,20 @@ function mixed(
     const large = i32x4.ge_s(larger, i32x4.splat(LARGE));
     const none = i32x4.eq(larger, zero);
     const alive = v128.or(large, none);
-    if (v128.any_true(alive)) {
-      const a2 = v128.and(a, v128.and(large, i32x4.ge_s(a1, i32x4.splat(NORMAL))));
-      const m2 = v128.and(m0, v128.and(large, i32x4.ge_s(m1, i32x4.splat(NORMAL))));
-      const a3 = v128.and(a, alive);
-      const m3 = v128.and(m0, alive);
-      const x = f32x4.mul(f32x4.splat(<f32>beta1), m2);
-      const d = f32x4.add(x, f32x4.mul(f32x4.splat(<f32>rest1), a2));
-      const limit = f32x4.pmax(f32x4.splat(SMALL), f32x4.mul(v128.and(x, magnitude), f32x4.splat(CLOSE)));
-      const single = v128.or(none, v128.andnot(large, f32x4.lt(v128.and(d, magnitude), limit)));
-      const s = f32x4.splat(<f32>lr);
-      const u = v128.or(v128.and(s, f32x4.gt(d, zero)), v128.and(f32x4.neg(s), f32x4.lt(d, zero)));
-      const y = swap ? f32x4.add(a3, f32x4.mul(r, f32x4.sub(m2, a2))) : f32x4.add(m3, f32x4.mul(r, f32x4.sub(a2, m2)));
-      const w = f32x4.sub(p0, f32x4.add(f32x4.mul(f32x4.splat(<f32>(1 - keep)), p0), u));
-      v128.store(m, v128.bitselect(y, moment, single));
-      v128.store(p, v128.bitselect(w, weight, single));
-    } else {
-      v128.store(m, moment);
-      v128.store(p, weight);
-    }
+    const a2 = v128.and(a, v128.and(large, i32x4.ge_s(a1, i32x4.splat(NORMAL))));
+    const m2 = v128.and(m0, v128.and(large, i32x4.ge_s(m1, i32x4.splat(NORMAL))));
+    const a3 = v128.and(a, alive);
+    const m3 = v128.and(m0, alive);
+    const x = f32x4.mul(f32x4.splat(<f32>beta1), m2);
+    const d = f32x4.add(x, f32x4.mul(f32x4.splat(<f32>rest1), a2));
+    const limit = f32x4.pmax(f32x4.splat(SMALL), f32x4.mul(v128.and(x, magnitude), f32x4.splat(CLOSE)));
+    const single = v128.or(none, v128.andnot(large, f32x4.lt(v128.and(d, magnitude), limit)));
+    const s = f32x4.splat(<f32>lr);
+    const u = v128.or(v128.and(s, f32x4.gt(d, zero)), v128.and(f32x4.neg(s), f32x4.lt(d, zero)));
+    const y = swap ? f32x4.add(a3, f32x4.mul(r, f32x4.sub(m2, a2))) : f32x4.add(m3, f32x4.mul(r, f32x4.sub(a2, m2)));
+    const w = f32x4.sub(p0, f32x4.add(f32x4.mul(f32x4.splat(<f32>(1 - keep)), p0), u));
+    v128.store(m, v128.bitselect(y, moment, single));
+    v128.store(p, v128.bitselect(w, weight, single));
     p += 16;
     g += 16;
     m += 16;
