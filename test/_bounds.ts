@@ -4,6 +4,7 @@
  */
 import { decodeTrainingState } from 'tensorless/checkpoint';
 import { decodeSafetensors } from 'tensorless/safetensors';
+import { slowness } from './_yardstick.ts';
 
 const MB = 1e6;
 const repeated = (text: string, bytes: number): string => text.repeat(Math.floor(bytes / text.length));
@@ -78,5 +79,7 @@ if (index !== undefined && process.argv[1]!.includes('_bounds')) {
   // What the preparation had and gave back does not hide what the decoder takes.
   const taken = Math.max(0, process.resourceUsage().maxRSS * 1024 - Math.max(before, resident));
   const { name, message } = (error ?? {}) as Error;
-  console.log(JSON.stringify({ size: bytes.length, milliseconds, taken, hidden: before - resident, name, message }));
+  const allowed = slowness() * (100 + bytes.length / 1e4);
+  const hidden = before - resident;
+  console.log(JSON.stringify({ size: bytes.length, milliseconds, allowed, taken, hidden, name, message }));
 }

@@ -1,6 +1,7 @@
 /** A process of its own for torch-bounds.slow.ts: reads one file and prints what that took. */
 import { readFileSync } from 'node:fs';
 import { decodeTorch } from '../src/torch.ts';
+import { slowness } from './_yardstick.ts';
 
 const [, , small, path] = process.argv;
 // Everything is compiled and warm before the measured file is read.
@@ -23,6 +24,7 @@ console.log(
     kilobytes: process.resourceUsage().maxRSS - before,
     // Less than either: a busy machine, and the collector's own threads, are not the file's fault.
     milliseconds: Math.min(wall, (user + system) / 1000),
+    slowness: slowness(),
     message,
     read: value !== undefined,
   }),

@@ -1,6 +1,6 @@
 /**
- * What hostile headers may cost: 64 MiB and 20 times the file, 100 ms for each megabyte; and what
- * is said of them.
+ * What hostile headers may cost: 64 MiB and 20 times the file, 100 ms for each megabyte on a
+ * machine as usual; and what is said of them.
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -18,15 +18,15 @@ describe('bounds', () => {
       { cwd: root, encoding: 'utf8' },
     );
     expect(stderr).toBe('');
-    const result = JSON.parse(stdout) as Record<'size' | 'milliseconds' | 'taken' | 'hidden', number> &
+    const result = JSON.parse(stdout) as Record<'size' | 'milliseconds' | 'allowed' | 'taken' | 'hidden', number> &
       Record<'name' | 'message', string>;
-    const { size, milliseconds, taken, hidden, name, message } = result;
+    const { size, milliseconds, allowed, taken, hidden, name, message } = result;
     console.log(
-      `${what}: ${(size / 1e6).toFixed(0)} MB, ${milliseconds.toFixed(0)} ms, ${(taken / size).toFixed(1)} ` +
+      `${what}: ${(size / 1e6).toFixed(0)} MB, ${milliseconds.toFixed(0)} of ${allowed.toFixed(0)} ms, ${(taken / size).toFixed(1)} ` +
         `times (+${(hidden / size).toFixed(1)}), ${message?.slice(0, 100)}`,
     );
     expect(taken + hidden).toBeLessThan((64 << 20) + 20 * size);
-    expect(milliseconds).toBeLessThan(100 + size / 1e4);
+    expect(milliseconds).toBeLessThan(allowed);
     if (name !== undefined) {
       expect(name).toBe('CheckpointError');
       expect(message.length).toBeLessThanOrEqual(300);

@@ -104,7 +104,7 @@ describe('a writer', () => {
 });
 
 describe('hostile headers', () => {
-  /** Peak of memory is not asked here (test/fuzz/memory.ts does); time and kind of error are. */
+  /** What they may cost in time and memory is asked by safetensors-bounds.slow.ts. */
   it.each<[string, string]>([
     ['20,000 nested arrays in a shape', `{"a":{"dtype":"F32","shape":${'['.repeat(20_000)}`],
     ['nested arrays', '['.repeat(4_000_000)],
@@ -116,14 +116,12 @@ describe('hostile headers', () => {
     ['a name of escape sequences', '{"\\u001b[2J\\u202e\\nx":{"dtype":"F33"}}'],
   ])('%s', (_, header) => {
     const bytes = file(header);
-    const begun = performance.now();
     let caught: unknown;
     try {
       decodeSafetensors(bytes);
     } catch (error) {
       caught = error;
     }
-    expect(performance.now() - begun).toBeLessThan(200 + bytes.length / 5000);
     expect(caught).toBeInstanceOf(CheckpointError);
     const { message } = caught as Error;
     expect(message.length).toBeLessThanOrEqual(300);

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { Adafactor, AdamW, GradientAccumulator, getLinearScheduleWithWarmup, Parameter } from 'tensorless';
+import { AdamW, GradientAccumulator, getLinearScheduleWithWarmup, Parameter } from 'tensorless';
 import { CheckpointError, decodeTrainingState, encodeTrainingState } from 'tensorless/checkpoint';
 import { decodeSafetensors } from 'tensorless/safetensors';
 import { describe, expect, it } from 'vitest';
@@ -223,26 +223,4 @@ describe('a file of version 0.1.0 before that', () => {
     expect(accumulator.gradients[0]).toEqual(Float32Array.of(3, -0.5));
     expect([scheduler.lastEpoch, state[0]!.step]).toEqual([2, 2]);
   });
-});
-
-it('loading takes time in proportion to the number of parameters', () => {
-  const seconds = (count: number): number => {
-    const names = Array.from({ length: count }, (_, i) => `p${i}`);
-    const parameters = names.map((name) => new Parameter(new Float32Array(1), [1], { name }));
-    const optimizer = new Adafactor(parameters);
-    for (const parameter of parameters) parameter.grad = new Float32Array(1).fill(1);
-    optimizer.step();
-    const bytes = encodeTrainingState({ parameters, optimizer });
-    let best = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < 3; i++) {
-      const begun = performance.now();
-      decodeTrainingState(bytes, { parameters, optimizer });
-      best = Math.min(best, performance.now() - begun);
-    }
-    return best;
-  };
-  const [small, large] = [seconds(3000), seconds(24_000)];
-  console.log(`3,000 parameters: ${small.toFixed(0)} ms; 24,000: ${large.toFixed(0)} ms`);
-  // Linear is 8 times; an exponent of 1.3 would be 15.
-  expect(large / small).toBeLessThan(13);
 });

@@ -137,57 +137,67 @@ function readNumbers(reader: JsonReader): number[] | null {
 
 const isCount = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 0 && !Object.is(n, -0);
 
+function refuseEntry(name: string, what: string): never {
+  throw new CheckpointError(`safetensors: tensor ${quoted(name)}: ${what}`);
+}
+
+const shown = (list: number[] | null | undefined): string =>
+  list === undefined ? 'nothing' : list === null ? 'something else' : brackets(list);
+
+// Texts for errors are made where one is thrown: a header may have a hundred thousand entries.
 function readEntry(reader: JsonReader, name: string): Entry {
-  const at = `safetensors: tensor ${quoted(name)}`;
-  if (reader.peek() !== '{') {
-    throw new CheckpointError(`${at}: its entry must be an object, got ${reader.skip()}`);
-  }
-  let dtype = 'nothing';
+  if (reader.peek() !== '{') refuseEntry(name, `its entry must be an object, got ${reader.skip()}`);
   let format: ElementFormat | undefined;
+  let dtype: (() => string) | undefined;
   let shape: number[] | null | undefined;
   let offsets: number[] | null | undefined;
   const known = { dtype: false, shape: false, data_offsets: false };
-  const others = firstKeys();
+  let others: ReturnType<typeof firstKeys> | undefined;
   reader.members(
     (key) => {
       if (key === 'dtype') {
         if (reader.peek() === '"') {
           const given = reader.string();
           format = formatNamed(given);
-          dtype = quoted(given);
-        } else dtype = reader.skip();
+          if (format === undefined) dtype = () => quoted(given);
+        } else {
+          const what = reader.skip();
+          dtype = () => what;
+        }
       } else if (key === 'shape') shape = readNumbers(reader);
       else if (key === 'data_offsets') offsets = readNumbers(reader);
       else reader.skip();
     },
     (key) => {
-      if (!Object.hasOwn(known, key)) return others(key);
-      const had = known[key as 'dtype'];
-      known[key as 'dtype'] = true;
-      return had;
+      if (key === 'dtype' || key === 'shape' || key === 'data_offsets') {
+        const had = known[key];
+        known[key] = true;
+        return had;
+      }
+      others ??= firstKeys();
+      return others(key);
     },
   );
   if (format === undefined) {
     const names = 'one of F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL or the others of the format';
-    throw new CheckpointError(`${at}: dtype must be ${names}, got ${dtype}`);
+    refuseEntry(name, `dtype must be ${names}, got ${dtype?.() ?? 'nothing'}`);
   }
-  const shown = (list: number[] | null | undefined): string =>
-    list === undefined ? 'nothing' : list === null ? 'something else' : brackets(list);
   if (!shape?.every(isCount)) {
-    throw new CheckpointError(`${at}: shape must be an array of non-negative integers, got ${shown(shape)}`);
+    refuseEntry(name, `shape must be an array of non-negative integers, got ${shown(shape)}`);
   }
   if (offsets?.length !== 2 || !offsets.every(isCount)) {
-    throw new CheckpointError(`${at}: data_offsets must be two non-negative integers, got ${shown(offsets)}`);
+    refuseEntry(name, `data_offsets must be two non-negative integers, got ${shown(offsets)}`);
   }
   const bytes = byteLengthOf(format, shape);
   if (bytes === null) {
-    const wrong = format.bits % 8 === 0 ? '' : ', or does not fill its last byte';
-    throw new CheckpointError(`${at}: shape ${brackets(shape)} has more elements than can be counted${wrong}`);
+    const wrong = (format as ElementFormat).bits % 8 === 0 ? '' : ', or does not fill its last byte';
+    refuseEntry(name, `shape ${brackets(shape)} has more elements than can be counted${wrong}`);
   }
   const [begin, end] = offsets as [number, number];
   if (end - begin !== bytes) {
-    throw new CheckpointError(
-      `${at}: shape ${brackets(shape)} of ${format.name} needs ${bytes} bytes, ` +
+    refuseEntry(
+      name,
+      `shape ${brackets(shape)} of ${(format as ElementFormat).name} needs ${bytes} bytes, ` +
         `data_offsets [${begin}, ${end}] hold ${end - begin}`,
     );
   }

@@ -3,11 +3,10 @@
  * exponent. Times are ratios of the least of several, so that a slow machine changes nothing; a
  * quadratic one has 2.
  */
-import { AdamW, GradientAccumulator, Parameter } from 'tensorless';
-import { parallelKernels } from 'tensorless/parallel';
+import { Adafactor, AdamW, GradientAccumulator, Parameter } from 'tensorless';
+import { decodeTrainingState, encodeTrainingState } from 'tensorless/checkpoint';
 import { simdKernels } from 'tensorless/simd';
-import { afterEach, describe, expect, it, vi } from 'vitest';
-import { FakeWorker, ready } from './_fake-worker.ts';
+import { describe, expect, it } from 'vitest';
 
 const FEW = 2_000;
 const MANY = 20_000;
@@ -87,6 +86,14 @@ const works: Record<string, (count: number) => () => void> = {
     optimizer.step();
     return () => optimizer.loadStateDict(optimizer.stateDict());
   },
+  'decodeTrainingState, by name': (count) => {
+    const parameters = parametersOf(count, (i) => `p${i}`);
+    const optimizer = new Adafactor(parameters);
+    gradients(parameters);
+    optimizer.step();
+    const bytes = encodeTrainingState({ parameters, optimizer });
+    return () => void decodeTrainingState(bytes, { parameters, optimizer });
+  },
   'stepParameter of each': (count) => {
     const parameters = parametersOf(count);
     const optimizer = new AdamW(parameters);
@@ -114,60 +121,3 @@ describe('time', () => {
     expect(exponent(few, many)).toBeLessThanOrEqual(MOST);
   });
 });
-
-describe('what stepAsync sends to a worker', () => {
-  afterEach(() => {
-    vi.restoreAllMocks();
-    FakeWorker.all.length = 0;
-  });
-
-  /**
-   * Buffers of all messages, in all and in the largest of them, and how many messages there are.
-   */
-  async function sent(count: number): Promise<{ first: number[]; again: number[]; same: number[] }> {
-    let seen: unknown[] = [];
-    const kernels = await parallelKernels({
-      threads: 2,
-      simd: false,
-      createWorker: () => new FakeWorker(ready, (_, message) => void seen.push(message)),
-    });
-    const parameters = Array.from(
-      { length: count },
-      () => new Parameter(kernels.allocate('float32', Math.ceil((2 ** 17 + 1) / count))),
-    );
-    const optimizer = new AdamW(parameters, { kernels });
-    const step = async (fresh: boolean): Promise<number[]> => {
-      seen = [];
-      for (const one of fresh ? parameters : []) one.grad = kernels.allocate('float32', one.data.length);
-      await optimizer.stepAsync();
-      const each = seen.map(buffersIn);
-      return [each.reduce((sum, one) => sum + one, 0), Math.max(...each), seen.length];
-    };
-    const result = { first: await step(true), again: await step(true), same: await step(false) };
-    await kernels.close();
-    return result;
-  }
-
-  it('grows with the parameters, in messages of few buffers: cloning is quadratic in those', async () => {
-    const few = await sent(FEW / 10);
-    const many = await sent(MANY / 10);
-    for (const which of ['first', 'again'] as const) {
-      expect(exponent(few[which][0]!, many[which][0]!), which).toBeLessThan(1.1);
-      expect(many[which][0]! / (MANY / 10), `${which}: buffers a parameter`).toBeLessThan(5);
-      expect(many[which][1], `${which}: buffers of a message`).toBeLessThan(400);
-    }
-    expect(many.same[2], 'messages of a step in which nothing is new').toBe(1);
-    expect(many.same[0]).toBe(few.same[0]);
-  });
-});
-
-/** Different SharedArrayBuffers in a message. */
-function buffersIn(message: unknown): number {
-  const buffers = new Set<unknown>();
-  const visit = (value: unknown): void => {
-    if (ArrayBuffer.isView(value)) buffers.add(value.buffer);
-    else if (typeof value === 'object' && value !== null) for (const one of Object.values(value)) visit(one);
-  };
-  visit(message);
-  return buffers.size;
-}
