@@ -245,6 +245,32 @@ describe('stepAsync', () => {
     await expect(optimizer.stepAsync(3 as never)).rejects.toThrow(/stepAsync: closure must be a function/);
   });
 
+  it('refuses a gradient in the memory of another parameter, which others write meanwhile', async () => {
+    const [first, second] = [parameter('first'), parameter('second')];
+    const optimizer = new AdamW([first, second], { kernels });
+    const whole = kernels.allocate('float32', 2 * length);
+    for (const grad of [second.data, second.data.subarray(0, length)]) {
+      first.grad = grad as Float32Array;
+      await expect(optimizer.stepAsync()).rejects.toThrow(
+        'AdamW.stepAsync: parameter "first": grad must not share memory with the data of parameter "second"; ' +
+          'give it an array of its own',
+      );
+      expect(first.data[0]! + second.data[0]!).toBe(2);
+      expect(optimizer.stateDict().state).toEqual({});
+    }
+    // Side by side, and one gradient for both, are as ever.
+    const [left, right] = [0, 1].map((i) => new Parameter(whole.subarray(i * length, (i + 1) * length)));
+    for (const one of [left!, right!, first]) one.grad = second.grad as Float32Array;
+    await optimizer.stepAsync();
+    await new AdamW([left!, right!], { kernels }).stepAsync();
+    expect(first.data[0]).toBeLessThan(1);
+    expect(right!.data[0]).toBeLessThan(0);
+    const edge = new AdamW([left!], { kernels });
+    left!.grad = right!.data as Float32Array;
+    await edge.stepAsync();
+    kernels.free(whole);
+  });
+
   it('refuses a non-finite gradient with nothing changed, or leaves the step out', async () => {
     const [good, bad] = [parameter('good'), parameter('bad')];
     (bad.grad as Float32Array)[77_777] = Number.NaN;

@@ -281,7 +281,10 @@ describe('decodeSafetensors, exactly', () => {
       `the arrays end at byte ${short.length + 1}, but the file has ${short.length}`,
     );
     expect(() => decodeSafetensors(file('{}', 0, 3n))).toThrow('is given as 3 bytes, but the file has 2 after it');
-    expect(() => decodeSafetensors('x' as never)).toThrow('decodeSafetensors: bytes must be a Uint8Array, got "x"');
+    expect(() => decodeSafetensors('x' as never)).toThrow(
+      'decodeSafetensors: bytes must be a Uint8Array with the file\'s contents, got "x"; read the file first',
+    );
+    expect(() => decodeSafetensors(new SharedArrayBuffer(8) as never)).toThrow('wrap it: new Uint8Array(buffer)');
   });
 
   it('takes sizes up to what a number holds', () => {

@@ -418,11 +418,12 @@ describe('decodeTorch, exactly', () => {
   it('refuses what is no Uint8Array, with the repair where there is one', () => {
     const bytes = encodeTorch({ a: 1 });
     expect(() => decodeTorch(bytes.buffer as never)).toThrow(/got ArrayBuffer; wrap it: new Uint8Array\(buffer\)$/);
-    for (const wrong of [new Uint16Array(4), 'x', null, [1]]) {
+    for (const wrong of [new Uint16Array(4), null, [1]]) {
       expect(() => decodeTorch(wrong as never)).toThrow(
         /bytes must be a Uint8Array with the file's contents, got [^;]*$/,
       );
     }
+    expect(() => decodeTorch('x.pt' as never)).toThrow(/got "x.pt"; read the file first, or see tensorless\/node/);
     expect(() => decodeTorch(bytes, { allowMissingCRC: true } as never)).toThrow(/unknown option.*allowMissingCrc/s);
   });
 

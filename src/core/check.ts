@@ -83,7 +83,11 @@ export function record(label: string, value: unknown): Record<string, unknown> {
 /** Own options of a known name; `undefined` values count as absent. */
 export function options(label: string, value: unknown, known: readonly string[]): Record<string, unknown> {
   const result: Record<string, unknown> = {};
-  const given = value === undefined ? result : record(`${label}: options`, value);
+  const given = value === undefined ? result : value;
+  if (!isRecord(given)) {
+    const repair = `give them by name, as { ${known[0]}: ... }`;
+    throw new TypeError(`${label}: options must be an object, got ${show(value)}; ${repair}`);
+  }
   for (const key of Object.keys(given)) {
     if (!known.includes(key)) unknownName(label, 'option', key, known);
     if (given[key] !== undefined) result[key] = given[key];

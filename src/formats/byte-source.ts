@@ -39,15 +39,23 @@ export function checkRange(where: string, size: number, offset: number, length: 
   );
 }
 
+/** Refuses what is no Uint8Array, with the repair. @internal */
+export function checkBytes(where: string, bytes: unknown): asserts bytes is Uint8Array {
+  const tag = Object.prototype.toString.call(bytes);
+  if (tag === '[object Uint8Array]' && ArrayBuffer.isView(bytes)) return;
+  let repair = '';
+  if (typeof bytes === 'string') repair = '; read the file first, or see tensorless/node, which takes paths';
+  if (/^\[object (Shared)?ArrayBuffer\]$/.test(tag)) repair = '; wrap it: new Uint8Array(buffer)';
+  throw new TypeError(`${where}: bytes must be a Uint8Array with the file's contents, got ${brief(bytes)}${repair}`);
+}
+
 /**
  * Bytes in memory as a source.
  *
  * @throws TypeError when `bytes` is no Uint8Array.
  */
 export function bytesSource(bytes: Uint8Array): ByteSource {
-  if (!ArrayBuffer.isView(bytes) || bytes[Symbol.toStringTag] !== 'Uint8Array') {
-    throw new TypeError(`bytesSource: bytes must be a Uint8Array, got ${brief(bytes)}`);
-  }
+  checkBytes('bytesSource', bytes);
   return {
     size: bytes.length,
     async read(offset, into) {

@@ -1,6 +1,6 @@
 /** Whole safetensors files, in memory and piece by piece. */
 import type { NumericArray, StateTensor } from '../core/dtype.ts';
-import type { ByteSource } from './byte-source.ts';
+import { type ByteSource, checkBytes } from './byte-source.ts';
 import {
   arrayOf,
   bytesOf,
@@ -80,9 +80,7 @@ export function encodeSafetensors(
 
 /** The header of a file in memory. @internal */
 export function headerOf(where: string, bytes: Uint8Array): Header {
-  if (!ArrayBuffer.isView(bytes) || bytes[Symbol.toStringTag] !== 'Uint8Array') {
-    throw new TypeError(`${where}: bytes must be a Uint8Array, got ${brief(bytes)}`);
-  }
+  checkBytes(where, bytes);
   const length = headerLength(bytes, bytes.length);
   // A copy: a TextDecoder takes no shared memory everywhere.
   return readHeader(new Uint8Array(bytes.subarray(8, 8 + length)), bytes.length);

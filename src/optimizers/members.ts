@@ -3,6 +3,7 @@
  * their structure is looked at before each use.
  */
 import { show } from '../core/check.ts';
+import type { NumericArray } from '../core/dtype.ts';
 import { label, Parameter } from '../core/parameter.ts';
 import { overlap } from '../core/typed-array.ts';
 import type { Work } from '../engine/work.ts';
@@ -117,6 +118,22 @@ export class Members {
     if (!whole || groups[groupIndex] !== group || group.params[place] !== parameter) throw this.#changed(where);
   }
 
+  /**
+   * Refuses a gradient in the memory of a parameter, where threads would read it while others write
+   * it. On one thread the parameters' order tells which of its values counts.
+   */
+  checkGradients(where: string): void {
+    for (const { parameter, index } of this.slots) {
+      const { grad } = parameter;
+      const other = grad === null ? undefined : this.#memory.sharing(grad as NumericArray);
+      if (other === undefined) continue;
+      throw new RangeError(
+        `${where}: ${label(parameter, index)}: grad must not share memory with the data of ` +
+          `${label(other, this.#slotOf.get(other)!.index)}; give it an array of its own`,
+      );
+    }
+  }
+
   /** Names the first place where the groups are not as they were made. */
   #changed(where: string): RangeError {
     const { groups } = this;
@@ -152,11 +169,8 @@ class Memories {
     for (const parameter of parameters) {
       // What stands for an array that is elsewhere has no bytes.
       if (parameter.data.byteLength === 0) continue;
-      const { buffer } = parameter.data;
-      if (!this.#sorted.has(buffer)) this.#sorted.set(buffer, []);
-      const sorted = this.#sorted.get(buffer)!;
-      const at = placeIn(sorted, parameter);
-      const clash = [sorted[at - 1], sorted[at]].find((other) => other && overlap(other.data, parameter.data));
+      const { data } = parameter;
+      const clash = this.sharing(data);
       if (clash !== undefined) {
         for (const one of added) {
           const among = this.#sorted.get(one.data.buffer)!;
@@ -164,20 +178,30 @@ class Memories {
         }
         return [clash, parameter];
       }
-      sorted.splice(at, 0, parameter);
+      if (!this.#sorted.has(data.buffer)) this.#sorted.set(data.buffer, []);
+      const sorted = this.#sorted.get(data.buffer)!;
+      sorted.splice(placeIn(sorted, data), 0, parameter);
       added.push(parameter);
     }
     return undefined;
   }
+
+  /** One of those that an array shares memory with. */
+  sharing(array: NumericArray): Parameter | undefined {
+    const sorted = this.#sorted.get(array.buffer);
+    if (sorted === undefined || array.byteLength === 0) return undefined;
+    const at = placeIn(sorted, array);
+    return [sorted[at - 1], sorted[at]].find((other) => other && overlap(other.data, array));
+  }
 }
 
-/** How many of them begin before this one. */
-function placeIn(sorted: readonly Parameter[], { data }: Parameter): number {
+/** How many of them begin before this array. */
+function placeIn(sorted: readonly Parameter[], { byteOffset }: NumericArray): number {
   let low = 0;
   let high = sorted.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (sorted[middle]!.data.byteOffset < data.byteOffset) low = middle + 1;
+    if (sorted[middle]!.data.byteOffset < byteOffset) low = middle + 1;
     else high = middle;
   }
   return low;

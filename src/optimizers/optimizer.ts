@@ -96,8 +96,9 @@ export abstract class Optimizer<O = object> {
     try {
       const loss = closure === undefined ? undefined : await closure();
       this.#activateAll(where);
-      this.#stepper.begin(where);
       const { executor } = this.#stepper;
+      if (executor !== undefined) this.#members.checkGradients(where);
+      this.#stepper.begin(where);
       if (executor === undefined) this.#stepper.run();
       else await executor.run(this.#stepper);
       return loss;

@@ -1,13 +1,15 @@
 /**
  * Reading the state dicts of schedulers: of the kind at hand, and numbers wherever they come from.
  */
-import { integer, listOf } from '../core/check.ts';
+import { integer, isRecord, listOf } from '../core/check.ts';
 import { dictOfKind } from '../core/dict-kind.ts';
 import { scalar } from '../core/state-dict.ts';
 
 /** The state dict of the kind of schedule that `key` tells. */
 export function scheduleDict(where: string, stateDict: unknown, key: string): Record<string, unknown> {
-  return dictOfKind(where, stateDict, key, ', or go on from its last_epoch with { lastEpoch: last_epoch - 1 }');
+  const others = isRecord(stateDict) && Object.hasOwn(stateDict, 'last_epoch');
+  const otherwise = others ? ', or go on from its last_epoch with { lastEpoch: last_epoch - 1 }' : '';
+  return dictOfKind(where, stateDict, key, otherwise);
 }
 
 /** An array with one item per group. */

@@ -1,7 +1,7 @@
 /** Whole files of torch.save: in memory at once, or piece by piece. */
 import { options as checkOptions } from '../../core/check.ts';
 import type { OptimizerStateDict, StateValue } from '../../core/dtype.ts';
-import type { ByteSource } from '../byte-source.ts';
+import { type ByteSource, checkBytes } from '../byte-source.ts';
 import { brief } from '../quote.ts';
 import { readBytes, readSource } from '../reading.ts';
 import { joined, planZip, type ZipInput, zipPieces } from '../zip-write.ts';
@@ -55,13 +55,7 @@ function readOptions(label: string, options: DecodeTorchOptions): boolean {
  */
 export function decodeTorch(bytes: Uint8Array, options: DecodeTorchOptions = {}): StateValue {
   const allowMissingCrc = readOptions('decodeTorch', options);
-  const tag = Object.prototype.toString.call(bytes);
-  if (tag !== '[object Uint8Array]') {
-    throw new TypeError(
-      `decodeTorch: bytes must be a Uint8Array with the file's contents, got ` +
-        `${brief(bytes)}${tag === '[object ArrayBuffer]' ? '; wrap it: new Uint8Array(buffer)' : ''}`,
-    );
-  }
+  checkBytes('decodeTorch', bytes);
   // Memory that another thread could write to between check and use is copied first.
   const shared = Object.prototype.toString.call(bytes.buffer) === '[object SharedArrayBuffer]';
   // A Buffer's slice() would share its memory: a plain array over the same bytes does not.
