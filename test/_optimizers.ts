@@ -106,8 +106,8 @@ export function randomNumbers(seed: number): () => number {
 
 /** Numbers rounded into an array of a format. */
 export function arrayOf(dtype: DType, numbers: ArrayLike<number>): NumericArray {
-  if (dtype === 'float64') return Float64Array.from(numbers);
-  if (dtype === 'float32') return Float32Array.from(numbers);
+  if (dtype === 'float64') return new Float64Array(numbers);
+  if (dtype === 'float32') return new Float32Array(numbers);
   return dtype === 'float16' ? toFloat16(numbers) : toBfloat16(numbers);
 }
 
@@ -121,10 +121,17 @@ export function product(shape: readonly number[]): number {
   return shape.reduce((a, b) => a * b, 1);
 }
 
+/** So many numbers, one by one; `Float64Array.from` takes five times as long. */
+export function filled(length: number, next: () => number): Float64Array {
+  const array = new Float64Array(length);
+  for (let k = 0; k < length; k++) array[k] = next();
+  return array;
+}
+
 export function randomArray(dtype: DType, length: number, random: () => number, scale = 1): NumericArray {
   return arrayOf(
     dtype,
-    Float64Array.from({ length }, () => scale * random()),
+    filled(length, () => scale * random()),
   );
 }
 

@@ -33,6 +33,7 @@ import {
   bits,
   dtypes,
   exactly,
+  filled,
   randomArray,
   randomNumbers,
   weightBits,
@@ -61,11 +62,14 @@ const typescriptLoops: { readonly float32: Loops; readonly float64: object } = {
 /** Numbers where arithmetic has its edges, among ordinary ones of every size. */
 const EDGES = [0, -0, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 1e-45, -3e-41, 3.4e38, -1e-30];
 
+/** Powers of two from 2^-12 to 2^12. */
+const SIZES = Array.from({ length: 25 }, (_, k) => 2 ** (k - 12));
+
 function numbers(random: () => number, edges: boolean): () => number {
   return () => {
     const kind = random();
     if (edges && kind > 0.9) return EDGES[Math.floor((random() + 1) * 0.5 * EDGES.length)]!;
-    return random() * 2 ** Math.round(12 * random());
+    return random() * SIZES[12 + Math.round(12 * random())]!;
   };
 }
 
@@ -73,7 +77,7 @@ type Wide = 'float32' | 'float64';
 type Floats = Float32Array;
 
 function floats(dtype: Wide, values: ArrayLike<number>): Floats {
-  return (dtype === 'float32' ? Float32Array.from(values) : Float64Array.from(values)) as Floats;
+  return (dtype === 'float32' ? new Float32Array(values) : new Float64Array(values)) as Floats;
 }
 
 /** Where an array of the SIMD run lives. */
@@ -170,7 +174,7 @@ function compare(
   const data = Array.from({ length: 5 }, (_, i) =>
     floats(
       dtype,
-      Float64Array.from({ length }, () => (i > 2 ? Math.abs(next()) : next())),
+      filled(length, () => (i > 2 ? Math.abs(next()) : next())),
     ),
   );
   const rowVector = Float64Array.from({ length: rows + 6 }, next);

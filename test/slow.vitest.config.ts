@@ -1,4 +1,4 @@
-/** The tests of time, memory and disks that take long, one at a time: `npm run test:slow`. */
+/** The tests of time, memory, disks and pages that take long, one at a time: `npm run test:slow`. */
 import { defineConfig, mergeConfig } from 'vitest/config';
 import config from './vitest.config.ts';
 

@@ -176,7 +176,7 @@ export class Run {
   }
 
   /** Mean loss per letter over the first `words` held-out words, in nats. */
-  heldOutLoss(words = 4000): number {
+  heldOutLoss(words = 1000): number {
     let sum = 0;
     let letters = 0;
     let count = 0;
