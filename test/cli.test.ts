@@ -97,9 +97,9 @@ describe('tensorless inspect, further', () => {
     });
     writeFileSync(path, bytes);
     const { out } = run('inspect', path, '--stats');
-    expect(out).toMatch(/layer\.a +float32 +\[4\] +16 +1 \+1 inf +-4 +3 +5\n/);
-    expect(out).toMatch(/layer\.b +float16 +\[2\] +4 +0 +6 +8 +10\n/);
-    expect(out).toMatch(/other +float8_e5m2 +\[1\] +1 +- +- +- +-\n/);
+    expect(out).toMatch(/layer\.a +float32 +\[4\] +1 \+1 inf +-4 +3 +5\n/);
+    expect(out).toMatch(/layer\.b +float16 +\[2\] +0 +6 +8 +10\n/);
+    expect(out).toMatch(/other +float8_e5m2 +\[1\] +- +- +- +-\n/);
     const json = JSON.parse(run('inspect', path, '--stats', '--json', '--filter', 'la*r.b').out) as {
       tensors: unknown[];
     };
@@ -265,7 +265,22 @@ describe('tensorless diff', () => {
     const there = join(folder, 'same.safetensors');
     const from = join(vectors, 'adamw-f16.optimizer.pt');
     run('convert', from, there);
+    expect(run('diff', from, there).out).toMatch(/^[1-9]\d* tensors the same, 0 different\n/);
     const scheduler = join(vectors, 'adafactor-relative-f32.scheduler.pt');
+    // A whole run beside one state dict, and beside a checkpoint with other keys for the same parts.
+    const [whole, part, general] = ['whole.safetensors', 'part.pt', 'general.pt'].map((name) => join(folder, name));
+    const weight = new Parameter(Float32Array.of(1, 2), [2], { name: 'layer/w' });
+    const optimizer = new AdamW([weight]);
+    weight.grad = Float32Array.of(1, -1);
+    optimizer.step();
+    const tensor = { dtype: 'float32', shape: [2], data: weight.data };
+    writeFileSync(whole!, encodeTrainingState({ parameters: [weight], optimizer }));
+    writeFileSync(part!, encodeTorch(optimizer.stateDict()));
+    writeFileSync(general!, encodeTorch({ net: { 'layer/w': tensor }, optimizer_state_dict: optimizer.stateDict() }));
+    expect(run('diff', whole!, part!).out).toMatch(
+      /^2 tensors the same, 1 different\n.*\n {2}layer\/w +only in the first\n$/s,
+    );
+    expect(run('diff', whole!, general!)).toEqual({ code: 0, out: '3 tensors the same, 0 different\n', err: '' });
     expect(run('diff', from, from).code).toBe(0);
     expect(run('diff', from, scheduler).out).toMatch(/optimizer\.param_groups\.0\.lr: .* and not there/);
   });

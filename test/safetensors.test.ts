@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { fromBfloat16, fromFloat16, type StateTensor } from 'tensorless';
 import { CheckpointError, decodeSafetensors, encodeSafetensors } from 'tensorless/safetensors';
+import { encodeTorch } from 'tensorless/torch';
 import { describe, expect, it } from 'vitest';
 
 /** A file with this header text (or bytes) and so many bytes of data. */
@@ -106,6 +107,7 @@ describe('decodeSafetensors', () => {
     ['a lower-case dtype', file('{"a":{"dtype":"f32","shape":[1],"data_offsets":[0,4]}}', 4), /dtype must be one of/],
     ['no dtype', file('{"a":{"shape":[1],"data_offsets":[0,4]}}', 4), /dtype must be/],
     ['no shape', file('{"a":{"dtype":"F32","data_offsets":[0,4]}}', 4), /shape must be/],
+    ['a file of PyTorch', encodeTorch({ a: 1 }), /this is a file of PyTorch; read it with decodeTorch/],
     ['null for a tensor', file('{"a":null}'), /must be an object/],
     ['dtype twice', file('{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4), /"dtype" twice/],
     ['metadata twice', file('{"__metadata__":{},"__metadata__":{}}'), /"__metadata__" twice/],

@@ -18,6 +18,7 @@ import {
   type StateValue,
 } from 'tensorless';
 import { loadTorch } from 'tensorless/node';
+import { encodeSafetensors } from 'tensorless/safetensors';
 import { CheckpointError, decodeTorch, encodeTorch } from 'tensorless/torch';
 import { describe, expect, it } from 'vitest';
 import { readZip } from '../src/formats/zip-read.ts';
@@ -260,6 +261,11 @@ const two: [string, Uint8Array][] = [['archive/data/0', new Uint8Array(8)]];
 describe('decodeTorch refuses', () => {
   it.each<[string, Uint8Array, RegExp]>([
     ['an empty file', new Uint8Array(0), /no end record/],
+    [
+      'a safetensors file',
+      encodeSafetensors({ a: { dtype: 'float32', shape: [1], data: new Float32Array(1) } }),
+      /this is a safetensors file; read it with decodeSafetensors/,
+    ],
     ['text', new TextEncoder().encode('hello, this is no archive at all'), /no end record/],
     ['a call', archive(`${P}cos\nsystem\nX\x02\0\0\0ls\x85R.`), /byte 2: the global "os\.system" is refused/],
     ['a global that is not called', archive(`${P}cnumpy\nndarray\n.`), /"numpy\.ndarray" is refused/],

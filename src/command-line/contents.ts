@@ -16,6 +16,8 @@ export type Dict = { [key: string]: StateValue };
 /** One array of a file; its bytes are read when they are asked for. */
 export interface Item {
   readonly name: string;
+  /** The name that it has in either format: `optimizer.state.0.exp_avg`, a weight's own. */
+  readonly place: string;
   readonly dtype: string;
   readonly shape: readonly number[];
   readonly bytes: number;
@@ -75,15 +77,21 @@ export function kindOf(value: StateValue): 'optimizer' | 'scheduler' | 'weights'
   return items.length > 0 && items.every((item) => isTensor(item)) ? 'weights' : null;
 }
 
-function collect(value: StateValue, path: string, items: Item[]): void {
+/** A key after those on the way to it. */
+const joined = (path: string, key: string): string => (path === '' ? key : `${path}.${key}`);
+
+function collect(value: StateValue, path: string, place: string, parts: Dict, items: Item[]): void {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return;
   if (isTensor(value)) {
     const { dtype, shape, data } = value;
-    items.push({ name: path, dtype, shape, bytes: data.byteLength, source: bytesSource(bytesOf(data)), offset: 0 });
+    const source = bytesSource(bytesOf(data));
+    items.push({ name: path, place, dtype, shape, bytes: data.byteLength, source, offset: 0 });
     return;
   }
-  for (const [key, item] of Object.entries(value))
-    collect(item as StateValue, path === '' ? key : `${path}.${key}`, items);
+  const part = Object.keys(parts).find((key) => parts[key] === value);
+  const root = part === undefined ? place : part === 'weights' ? '' : part;
+  for (const [key, item] of Object.entries(value) as [string, StateValue][])
+    collect(item, joined(path, key), joined(root, key), parts, items);
 }
 
 const STATES = { optimizer: 'an optimizer', scheduler: 'a scheduler', weights: 'a model' } as const;
@@ -107,7 +115,7 @@ async function openTorch(file: FileSource): Promise<Contents> {
   const value = await readTorch(file);
   const { what, parts, others } = torchParts(value);
   const items: Item[] = [];
-  collect(value, '', items);
+  collect(value, '', '', parts, items);
   const { weights, ...states } = parts;
   return {
     format: 'PyTorch',
@@ -147,7 +155,8 @@ const FEW = 64;
 async function openSafe(file: FileSource): Promise<Contents> {
   const header = await openHeader('tensorless', file);
   const items = header.entries.map(({ name, format, shape, begin, end }): Item => {
-    return { name, ...dtypeOf(format, shape), bytes: end - begin, source: file, offset: header.start + begin };
+    const at = { bytes: end - begin, source: file, offset: header.start + begin };
+    return { name, place: name, ...dtypeOf(format, shape), ...at };
   });
   const { metadata } = header;
   const plain = { format: 'safetensors', size: file.size, items, file, tensor: readItem } as const;
@@ -169,8 +178,10 @@ async function openSafe(file: FileSource): Promise<Contents> {
   const weights = [...run.weights];
   const all = [...(weights.length > 0 ? [plural(weights.length, 'parameter')] : []), ...run.parts];
   const { tensorless: _, ...rest } = metadata;
+  const own = new Set(weights);
   return {
     ...plain,
+    items: items.map((item) => (own.has(item.name) ? item : { ...item, place: item.name.replaceAll('/', '.') })),
     what: `training state of tensorless: ${all.join(', ') || 'extras'}`,
     metadata: rest,
     ...(states as { optimizer?: Dict; scheduler?: Dict; accumulator?: Dict }),
@@ -208,7 +219,7 @@ export function scalarsOf({ optimizer, scheduler, accumulator, others }: Content
     if (isTensor(value)) {
       if (value.data.length === 1) found.set(path, String(value.data[0]));
     } else if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)) {
-      for (const [key, item] of Object.entries(value)) walk(item as StateValue, path === '' ? key : `${path}.${key}`);
+      for (const [key, item] of Object.entries(value)) walk(item as StateValue, joined(path, key));
     } else found.set(path, typeof value === 'string' ? value : ArrayBuffer.isView(value) ? 'bytes' : String(value));
   };
   for (const [key, dict] of Object.entries({ optimizer, scheduler, accumulator })) if (dict) walk(dict, key);

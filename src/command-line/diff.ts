@@ -28,9 +28,18 @@ async function compare(
   b: Contents,
   matches: (name: string) => boolean,
 ): Promise<{ text: string; same: boolean }> {
-  const items = (contents: Contents): Map<string, Item> =>
-    new Map(contents.items.filter(({ name }) => matches(name)).map((item) => [item.name, item]));
+  const [numbersOfA, numbersOfB] = [scalarsOf(a), scalarsOf(b)];
+  const items = ({ items }: Contents): Map<string, Item> =>
+    new Map(
+      items.filter(({ name, place }) => matches(name) || matches(place)).map((item) => [item.place, item] as const),
+    );
   const [left, right] = [items(a), items(b)];
+  // A step that is a tensor in one file and a number in the other is compared as a number.
+  for (const place of [...left.keys(), ...right.keys()])
+    if (left.has(place) !== right.has(place) && numbersOfA.has(place) && numbersOfB.has(place)) {
+      left.delete(place);
+      right.delete(place);
+    }
   const total = [...left.values(), ...right.values()].reduce((sum, { bytes }) => sum + bytes, 0);
   const progress = new Progress('comparing', total);
   const rows: string[][] = [];
@@ -57,7 +66,7 @@ async function compare(
   }
   for (const name of right.keys()) if (!left.has(name)) rows.push([name, 'only in the second', '', '']);
   progress.end();
-  const numbers = numbersThatDiffer(a, b, matches);
+  const numbers = numbersThatDiffer(numbersOfA, numbersOfB, matches);
   const lines = [`${plural(same, 'tensor')} the same, ${count(rows.length)} different`];
   if (rows.length > 0) lines.push('', ...table(['tensor', 'difference', 'elements', 'largest'], rows, 2));
   if (numbers.length > 0) lines.push('', ...numbers.slice(0, MOST_NUMBERS));
@@ -66,8 +75,11 @@ async function compare(
 }
 
 /** Steps, learning rates and everything else beside the arrays. */
-function numbersThatDiffer(a: Contents, b: Contents, matches: (name: string) => boolean): string[] {
-  const [left, right] = [scalarsOf(a), scalarsOf(b)];
+function numbersThatDiffer(
+  left: ReadonlyMap<string, string>,
+  right: ReadonlyMap<string, string>,
+  matches: (name: string) => boolean,
+): string[] {
   const lines: string[] = [];
   const shown = (value: string | undefined): string =>
     value === undefined ? 'not there' : escaped(shortened(value, 30));

@@ -76,6 +76,11 @@ function wrapped(words: readonly string[]): string[] {
   return [...lines, line];
 }
 
+/** A name and what it is, in two lines where one of 80 columns has no room. */
+function headline(name: string, what: string): string[] {
+  return name.length + what.length + 2 > 80 ? [`${name}:`, `  ${what}`] : [`${name}: ${what}`];
+}
+
 /** What the command prints. */
 export async function inspect(path: string, options: InspectOptions): Promise<string> {
   return named(path, async () => {
@@ -119,7 +124,7 @@ function asText(path: string, contents: Contents, items: readonly Item[], stats:
   const left = contents.items.length - items.length;
   const others = left > 0 ? ` (${count(left)} others not shown)` : '';
   const lines = [
-    `${escaped(path)}: ${contents.format}, ${contents.what}`,
+    ...headline(escaped(path), `${contents.format}, ${contents.what}`),
     `  ${count(contents.size)} bytes, ${plural(items.length, 'tensor')} with ${count(bytes)} bytes${others}`,
   ];
   if (step !== null) lines.push(`  step ${step}`);
@@ -138,10 +143,10 @@ function asText(path: string, contents: Contents, items: readonly Item[], stats:
   for (const [key, value] of Object.entries(contents.metadata))
     lines.push(`  ${escaped(shortened(key, 60))}: ${escaped(shortened(value, 60))}`);
   if (items.length > 0) {
-    const titles = ['tensor', 'dtype', 'shape', 'bytes', ...(stats ? ['nan', 'min', 'max', 'norm'] : [])];
+    const titles = ['tensor', 'dtype', 'shape', ...(stats ? ['nan', 'min', 'max', 'norm'] : ['bytes'])];
     const rows = items.map((item, i) => {
-      const cells = [item.name, item.dtype, `[${item.shape.join(', ')}]`, count(item.bytes)];
-      return stats === null ? cells : [...cells, ...statCells(stats[i]!)];
+      const cells = [item.name, item.dtype, `[${item.shape.join(', ')}]`];
+      return [...cells, ...(stats === null ? [count(item.bytes)] : statCells(stats[i]!))];
     });
     lines.push('', ...table(titles, rows, 3));
   }
@@ -151,7 +156,7 @@ function asText(path: string, contents: Contents, items: readonly Item[], stats:
 function statCells(stats: Stats | null): string[] {
   if (stats === null) return ['-', '-', '-', '-'];
   const { nan, infinite, min, max, norm } = stats;
-  const number = (x: number | null): string => (x === null ? '-' : numeral(x));
+  const number = (x: number | null): string => (x === null ? '-' : numeral(x, 4));
   const bad = infinite > 0 ? `${count(nan)} +${count(infinite)} inf` : count(nan);
-  return [bad, number(min), number(max), numeral(norm)];
+  return [bad, number(min), number(max), number(norm)];
 }

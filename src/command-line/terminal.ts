@@ -1,7 +1,7 @@
 /** What goes to the terminal: escaped, in columns, quiet when nobody reads it any more. */
 import process from 'node:process';
 import { CheckpointError } from '../formats/error.ts';
-import { escaped, shortened } from '../formats/quote.ts';
+import { escaped } from '../formats/quote.ts';
 
 /** What a person is told in one sentence. */
 export class UsageError extends Error {}
@@ -32,9 +32,16 @@ export const count = (n: number): string => n.toLocaleString('en');
 /** `1 tensor`, `2 tensors`. */
 export const plural = (n: number, one: string): string => `${count(n)} ${one}${n === 1 ? '' : 's'}`;
 
-/** A number as a person wants it: short, exact where it is an integer. */
-export function numeral(x: number): string {
-  return Number.isInteger(x) && Math.abs(x) < 1e7 ? String(x) : String(Number(x.toPrecision(6)));
+/** A number as a person wants it: of so many digits, exact where it is an integer. */
+export function numeral(x: number, digits = 6): string {
+  return Number.isInteger(x) && Math.abs(x) < 1e7 ? String(x) : String(Number(x.toPrecision(digits)));
+}
+
+/** At most so many characters, the last ones: names differ at their ends. */
+function endOf(name: string, most: number): string {
+  if (name.length <= most) return name;
+  const from = name.length - most + 3;
+  return `...${name.slice(/[\udc00-\udfff]/.test(name[from]!) ? from + 1 : from)}`;
 }
 
 /** Lines in columns: the first and those of `left` to the left, the others to the right. */
@@ -52,7 +59,7 @@ export function table(titles: readonly string[], rows: readonly (readonly string
   }
   const padded = (cell: string, i: number): string => (i < left ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!));
   const line = (cells: readonly string[]): string => `  ${cells.map(padded).join('  ')}`.trimEnd();
-  const first = (name: string): string => shortened(name, widths[0]!);
+  const first = (name: string): string => endOf(name, widths[0]!);
   return [line(titles), ...rows.map((row, i) => line([first(names[i]!), ...row.slice(1)]))];
 }
 

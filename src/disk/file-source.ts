@@ -24,7 +24,8 @@ const LANES = 4;
 export async function fileSource(path: string | URL): Promise<FileSource> {
   const absolute = pathOf('fileSource', path);
   const stats = statsAt(absolute);
-  if (stats !== null) refuseOthers(absolute, stats);
+  const hint = "; loadTrainerCheckpoint and loadWeights take folders of Hugging Face's libraries";
+  if (stats !== null) refuseOthers(absolute, stats, hint);
   const file = await open(absolute, 'r');
   const { size } = await file.stat();
 

@@ -32,13 +32,17 @@ export function statsAt(path: string): Stats | null {
 
 /**
  * Refuses what is no ordinary file, before it is opened: to open a FIFO would wait for its other
- * end.
+ * end. `hint`: what else can be done with a folder.
  */
-export function refuseOthers(path: string, stats: Stats): void {
+export function refuseOthers(path: string, stats: Stats, hint = ''): void {
   if (stats.isFile()) return;
-  const kind = stats.isDirectory() ? 'a folder' : stats.isFIFO() ? 'a FIFO' : 'a device or socket';
-  const code = stats.isDirectory() ? 'EISDIR' : 'EINVAL';
-  throw Object.assign(new Error(`${code}: ${shownPath(path)} is ${kind}; give the path of a file`), { code });
+  const folder = stats.isDirectory();
+  const kind = folder ? 'a folder' : stats.isFIFO() ? 'a FIFO' : 'a device or socket';
+  const code = folder ? 'EISDIR' : 'EINVAL';
+  throw Object.assign(
+    new Error(`${code}: ${shownPath(path)} is ${kind}; give the path of a file${folder ? hint : ''}`),
+    { code },
+  );
 }
 
 /**

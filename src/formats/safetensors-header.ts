@@ -51,6 +51,13 @@ export function headerLength(first: Uint8Array, fileSize: number): number {
   }
   const declared = new DataView(first.buffer, first.byteOffset, 8).getBigUint64(0, true);
   if (declared > BigInt(LONGEST_HEADER) || declared > BigInt(fileSize - 8)) {
+    // A zip archive, or the first pickle of torch.save before version 1.6.
+    if ((first[0] === 0x50 && first[1] === 0x4b) || (first[0] === 0x80 && first[2] === 0x8a)) {
+      throw new CheckpointError(
+        'safetensors: this is a file of PyTorch; read it with decodeTorch of tensorless/torch, or loadTorch of ' +
+          'tensorless/node',
+      );
+    }
     throw new CheckpointError(
       `safetensors: the header's length is given as ${declared} bytes, but the file has ${fileSize - 8} after it ` +
         `(and a header at most ${LONGEST_HEADER}); it is damaged, cut short, or not a safetensors file`,

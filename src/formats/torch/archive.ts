@@ -16,6 +16,11 @@ import { unfold } from './unfold.ts';
 /** Reads a file of `size` bytes. `allowMissingCrc`: takes a checksum of 0 for an absent one. */
 export function* readArchive(size: number, allowMissingCrc: boolean): Reading<StateValue> {
   const head = yield { offset: 0, length: Math.min(size, 512) };
+  // A length below 4 GiB, and a brace.
+  if (head[8] === 0x7b && [4, 5, 6, 7].every((at) => head[at] === 0))
+    throw new CheckpointError(
+      'this is a safetensors file; read it with decodeSafetensors of tensorless/safetensors, or with tensorless/node',
+    );
   if (head[0] === 0x80) return yield* readLegacy(size);
   if (isTar(head))
     throw new CheckpointError(
