@@ -164,6 +164,32 @@ describe('GradientAccumulator', () => {
     expect(p.grad).toEqual(new Float32Array([2 ** -30]));
   });
 
+  it.each([
+    ['another parameter’s gradient', (p: Parameter[]) => p[0]!.grad],
+    ['a part of it', (p: Parameter[]) => (p[0]!.grad as Float32Array).subarray(0)],
+    ['another parameter’s weights', (p: Parameter[]) => p[0]!.data],
+    ['a sum', (_: Parameter[], sums: readonly unknown[]) => sums[0]],
+  ] as const)('gives a gradient array of its own to one that shares memory with %s', (_, shared) => {
+    const parameters = [0, 1].map(() => new Parameter(Float32Array.of(5, 5)));
+    const [a, b] = parameters as [Parameter, Parameter];
+    const accumulator = new GradientAccumulator(parameters);
+    for (const weight of [1, 3]) {
+      a.grad = Float32Array.of(1, weight);
+      b.grad = Float32Array.of(2, weight);
+      accumulator.add();
+    }
+    const kept = a.grad;
+    b.grad = shared(parameters, accumulator.gradients) as Float32Array;
+    accumulator.apply();
+    expect([...a.grad!, ...b.grad!]).toEqual([1, 2, 2, 2]);
+    expect(a.grad).toBe(kept);
+    expect([...a.data, ...b.data]).toEqual([5, 5, 5, 5]);
+    expect(accumulator.gradients.map((sum) => [...sum!])).toEqual([
+      [2, 4],
+      [4, 4],
+    ]);
+  });
+
   it('does not hold on to the gradients it has added', () => {
     const p = zeros('float32', 2, 'w');
     const gradient = new Float32Array([1, 2]);

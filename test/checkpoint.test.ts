@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Adafactor, AdamW, GradientAccumulator, Parameter } from 'tensorless';
+import { Adafactor, AdamW, GradientAccumulator, Parameter, ReduceLROnPlateau } from 'tensorless';
 import { decodeTrainingState, encodeTrainingState } from 'tensorless/checkpoint';
 import { loadTrainingState, saveTrainingState } from 'tensorless/node';
 import { CheckpointError, decodeSafetensors, encodeSafetensors } from 'tensorless/safetensors';
@@ -45,6 +45,28 @@ describe('encodeTrainingState and decodeTrainingState', () => {
 });
 
 describe('a training state', () => {
+  it('keeps a learning rate that was set by hand back to the first one', () => {
+    const make = () => {
+      const { parameters, step } = makeRun();
+      const optimizer = new AdamW(parameters, { lr: 0.1 });
+      return { parameters, optimizer, scheduler: new ReduceLROnPlateau(optimizer, { patience: 0 }), step };
+    };
+    const first = make();
+    first.scheduler.step(1);
+    first.scheduler.step(2);
+    expect(first.optimizer.paramGroups[0]!.lr).toBeCloseTo(0.01);
+    first.optimizer.paramGroups[0]!.lr = 0.1;
+    const { step: _, ...parts } = make();
+    const { step: __, ...saved } = first;
+    decodeTrainingState(encodeTrainingState(saved), parts);
+    expect(parts.optimizer.paramGroups[0]!.lr).toBe(0.1);
+    expect(parts.scheduler.getLastLr()).toEqual(first.scheduler.getLastLr());
+    // A scheduler alone gives its own to an optimizer that is as new.
+    const alone = make();
+    decodeTrainingState(encodeTrainingState(saved), { scheduler: alone.scheduler });
+    expect(alone.optimizer.paramGroups[0]!.lr).toBeCloseTo(0.01);
+  });
+
   it('keeps every number in extra exactly, and hostile keys as data', () => {
     const extra = {
       numbers: [0, -0, 0.1, 5e-324, Number.MAX_VALUE, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],

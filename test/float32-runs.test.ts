@@ -195,6 +195,19 @@ describe('range: what double can tell, float32 tells too', () => {
     }
   });
 
+  it.each([1e-17, 3e-20, 1e-20])('a vector of gradients of %d, clipped at little', (size) => {
+    for (const clipThreshold of [1e-6, 1e-3, 0.1]) {
+      const [ours, exact] = [kernels, double].map((of) => {
+        const weight = new Parameter(new Float32Array(33));
+        weight.grad = Float32Array.from({ length: 33 }, (_, k) => size * (1 + (k % 3)));
+        const options = { lr: 1, relativeStep: false, scaleParameter: false, clipThreshold };
+        new Adafactor([weight], { kernels: of, ...options }).step();
+        return weight.data;
+      });
+      for (const [k, x] of ours!.entries()) expect(Math.abs(x / exact![k]! - 1)).toBeLessThan(2 ** -20);
+    }
+  });
+
   it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])('%d: each policy says the same', (bad) => {
     for (const { make } of optimizers) {
       for (const length of [16, 17]) {

@@ -323,6 +323,25 @@ describe('several threads', () => {
     }
   });
 
+  it('one gradient array of two parameters is scaled twice, by one thread after the other', async () => {
+    const kernels = await parallelKernels({ threads: 3 });
+    try {
+      const parameters = [0, 1].map(() => new Parameter(kernels.allocate('float32', 300_000)));
+      const array = kernels.allocate('float32', 300_000);
+      const others = parameters.map(() => new Parameter(new Float32Array(300_000)));
+      const alone = new Float32Array(300_000);
+      for (let round = 0; round < 20; round++) {
+        for (const each of [array, alone]) each.fill(1 + round);
+        for (const one of parameters) one.grad = array;
+        for (const one of others) one.grad = alone;
+        expect(await clipGradNormAsync(parameters, 1, { kernels })).toBe(clipGradNorm(others, 1));
+        expect(bits(array) === bits(alone)).toBe(true);
+      }
+    } finally {
+      await kernels.close();
+    }
+  });
+
   it('a gradient that is not finite is refused, an accumulator at work refuses its other methods', async () => {
     const kernels = await parallelKernels({ threads: 2 });
     try {

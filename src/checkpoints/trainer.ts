@@ -81,7 +81,7 @@ export async function loadTrainerCheckpoint(
     if (checked[key] !== undefined) states.push([key, await loadTorch(join(absolute, `${key}.pt`))]);
   }
   // From here on nothing waits: all is checked, then all is put in place.
-  const commits = states.map(([key, state]) => prepared(key, checked[key]!, state));
+  const commits = states.map(([key, state]) => prepared(key, checked, state));
   weights?.commit();
   for (const commit of commits) commit();
   return { globalStep: globalStep as number, trainerState };

@@ -22,7 +22,7 @@ export interface OwnStateful extends Stateful {
   liveStateDict?(): unknown;
   /** What the state is about, in the state dict's order. */
   readonly parameters?: readonly Parameter[];
-  readonly paramGroups?: readonly { readonly params: readonly Parameter[] }[];
+  readonly paramGroups?: readonly { readonly params: readonly Parameter[]; lr?: unknown }[];
 }
 
 /** The parts of a run; each may be left out. */

@@ -9,6 +9,7 @@ import { type Entry, type Header, type Layout, layOut } from '../formats/safeten
 import { type Content, contentText, Packer, readContent, unpack } from './training-content.ts';
 import { byName } from './training-names.ts';
 import {
+  type CheckedParts,
   checkedParts,
   namesOf,
   type OwnStateful,
@@ -147,13 +148,27 @@ export class RunFile {
 }
 
 /**
- * Checks a state against the part that it is for; the function that puts it in place.
+ * Checks a state against the part that it is for; the function that puts it in place, the
+ * optimizer's before the scheduler's.
  *
  * @param adopt - Whether the state's arrays may become the live ones.
  */
-export function prepared(key: StatefulKey, part: OwnStateful, state: StateValue, adopt = false): () => void {
+export function prepared(
+  key: StatefulKey,
+  parts: Pick<CheckedParts, StatefulKey>,
+  state: StateValue,
+  adopt = false,
+): () => void {
   try {
-    return part.prepareLoad(state, { adopt });
+    const commit = parts[key]!.prepareLoad(state, { adopt });
+    const groups = key === 'scheduler' ? parts.optimizer?.paramGroups : undefined;
+    if (groups === undefined) return commit;
+    return () => {
+      // The loaded ones, where the scheduler would take a group for new and give it its own.
+      const lrs = groups.map(({ lr }) => lr);
+      commit();
+      for (const [i, lr] of lrs.entries()) groups[i]!.lr = lr;
+    };
   } catch (cause) {
     throw new CheckpointError(`checkpoint: the ${key} does not fit: ${(cause as Error).message}`, { cause });
   }
@@ -180,7 +195,7 @@ export function decodeTrainingState(bytes: Uint8Array, parts: TrainingParts): un
   const commits: (() => void)[] = [];
   for (const key of STATEFUL) {
     const part = checked[key];
-    if (part !== undefined) commits.push(prepared(key, part, file.stateOf(key, part, tensorOf)));
+    if (part !== undefined) commits.push(prepared(key, checked, file.stateOf(key, part, tensorOf)));
   }
   for (const [i, parameter] of (parameters ?? []).entries()) {
     bytesOf(parameter.data).set(bytesOf(tensorOf(saved[i]!).data));

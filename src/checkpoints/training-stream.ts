@@ -8,7 +8,7 @@ import { type ByteSink, type Reading, readPieces, writePieces } from '../formats
 import { quoted } from '../formats/quote.ts';
 import { openHeader } from '../formats/safetensors-file.ts';
 import type { Entry } from '../formats/safetensors-header.ts';
-import { type CheckedParts, checkedParts, type OwnStateful, STATEFUL, type TrainingParts } from './training-parts.ts';
+import { type CheckedParts, checkedParts, STATEFUL, type TrainingParts } from './training-parts.ts';
 import { layOutRun, prepared, RunFile } from './training-state.ts';
 
 /** Options of {@link writeTrainingState}. */
@@ -123,15 +123,15 @@ async function readStaged(source: ByteSource, file: RunFile, start: number, part
   const extra = file.extra(tensorOf);
   const parameters = parts.parameters ?? [];
   const values = parameters.map((parameter) => bytesOf(tensorOf(file.entryOf(parameter)).data));
-  const states: [(typeof STATEFUL)[number], OwnStateful, StateValue][] = [];
+  const states: [(typeof STATEFUL)[number], StateValue][] = [];
   for (const key of STATEFUL) {
     const part = parts[key];
-    if (part !== undefined) states.push([key, part, file.stateOf(key, part, tensorOf)]);
+    if (part !== undefined) states.push([key, file.stateOf(key, part, tensorOf)]);
   }
   await readPieces(source, staging.readings);
   // The run may have gone on while the file was read: its arrays are looked at again.
   for (const parameter of parameters) file.entryOf(parameter);
-  const commits = states.map(([key, part, state]) => prepared(key, part, state, true));
+  const commits = states.map(([key, state]) => prepared(key, parts, state, true));
   for (const [i, parameter] of parameters.entries()) bytesOf(parameter.data).set(values[i]!);
   for (const commit of commits) commit();
   return extra;
@@ -169,7 +169,7 @@ async function readLive(source: ByteSource, file: RunFile, start: number, parts:
   for (const { state } of states) fillOthers(state, '', late, first);
   await readPieces(source, first.readings);
   for (const parameter of parameters) file.entryOf(parameter);
-  const commits = states.map(({ key, part, state }) => prepared(key, part, state, false));
+  const commits = states.map(({ key, state }) => prepared(key, parts, state, false));
   for (const commit of commits) commit();
   const live = new Staging(start);
   for (const [i, parameter] of parameters.entries()) live.into(entries[i]!, bytesOf(parameter.data));

@@ -6,6 +6,7 @@
 import { options as checkedOptions, integer, listOf, number, oneOf, record, show } from '../core/check.ts';
 import type { StateValue } from '../core/dtype.ts';
 import { matchNames } from '../core/match-names.ts';
+import { Occupied } from '../core/occupied.ts';
 import { label, type Parameter, parametersOf } from '../core/parameter.ts';
 import { checkKeys, liveTensorOf, own, scalar, stateArray, tensorOf } from '../core/state-dict.ts';
 import { isShared } from '../core/typed-array.ts';
@@ -182,8 +183,8 @@ export class GradientAccumulator {
    * all batches) or the sum of weight · gradient into every parameter's grad, and null where no
    * batch had a gradient. The sums stay: call `reset` before the next round.
    *
-   * A gradient array that is there is written into; else a new one is made, float32 beside 16-bit
-   * parameters.
+   * A gradient array that is there is written into, unless it shares memory with weights, a sum or
+   * another parameter's; else a new one is made, float32 beside 16-bit parameters.
    *
    * @throws RangeError when nothing was added since the last reset, the weights of a mean sum to 0,
    * or reduction is not one of the two.
@@ -230,9 +231,14 @@ export class GradientAccumulator {
       throw new RangeError(`${where}: the weights of all batches sum to 0, so there is no mean; give one above 0`);
     }
     const passes = new GradientPasses(this.#kernels);
+    const there = this.#parameters.map((parameter, i) => passes.gradientOf(where, parameter, i));
+    const taken = new Occupied<true>();
+    for (const { data } of this.#parameters) taken.add(data, true);
+    for (const sum of this.#kept) if (sum !== null) taken.add(sum, true);
     const targets = this.#parameters.map((parameter, i) => {
-      const there = passes.gradientOf(where, parameter, i);
-      return this.#sums[i] === null ? null : (there ?? newSum(parameter));
+      if (this.#sums[i] === null) return null;
+      const own = there[i]!;
+      return own !== null && taken.add(own, true) === undefined ? own : newSum(parameter);
     });
     try {
       for (const [i, parameter] of this.#parameters.entries()) {
@@ -248,7 +254,7 @@ export class GradientAccumulator {
       for (const [i, parameter] of this.#parameters.entries()) {
         const target = targets[i]!;
         if (target === null) parameter.grad = null;
-        else if (parameter.grad === null) parameter.grad = target as Float32Array;
+        else if (target !== there[i]) parameter.grad = target as Float32Array;
       }
     };
     // By 1 for a sum: it is the number itself.

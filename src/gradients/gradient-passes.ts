@@ -5,6 +5,7 @@
 import type { DType, NumericArray } from '../core/dtype.ts';
 import { checkedGradient } from '../core/gradient.ts';
 import { pow } from '../core/math.ts';
+import { Occupied } from '../core/occupied.ts';
 import type { Parameter } from '../core/parameter.ts';
 import { bfloat16Bits, float16BitsOf } from '../core/sixteen-bits.ts';
 import { isFloat64, isUint16 } from '../core/typed-array.ts';
@@ -237,9 +238,18 @@ export class GradientPasses implements Course {
     }
   }
 
-  /** Runs passes on all threads of the kernels, where they have some. */
+  /** Whether two works write to the same memory. */
+  #writesTwice(): boolean {
+    const written = new Occupied<true>();
+    return this.taken.some(({ p }) => written.add(p, true) === true);
+  }
+
+  /**
+   * Runs passes on all threads of the kernels, where they have some. What is written to twice is
+   * left to this one, which does one after the other.
+   */
   async runAsync<T>(runs: Runs<T>): Promise<T> {
-    if (this.#executor === undefined) return this.run(runs);
+    if (this.#executor === undefined || this.#writesTwice()) return this.run(runs);
     for (;;) {
       const { done, value } = runs.next();
       if (done === true) return value;

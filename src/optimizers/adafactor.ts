@@ -376,7 +376,8 @@ const adafactor: Rule<AdafactorOptions, AdafactorLoops, Decay> = {
     return { rowSums: r, colSums: c, rowInverse: r, colInverse: c, rowScale: r, colScale: c };
   },
   loops: twins(float32, float64),
-  exact: ({ eps }) => eps[0] < 2 ** -100,
+  // A square below 2^-110 counts as 0 there: against ε₁, and of a vector's U² against d², not much.
+  exact: ({ eps, clipThreshold }, { matrix }) => eps[0] * (matrix ? 1 : Math.min(1, clipThreshold) ** 2) < 2 ** -100,
   passes,
   memo: () => ({ step: 0, decayRate: 0, beta2: 0 }),
   before(slot: Slot<Group, AdafactorWork>, pass, memo) {

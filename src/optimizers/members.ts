@@ -4,8 +4,8 @@
  */
 import { show } from '../core/check.ts';
 import type { NumericArray } from '../core/dtype.ts';
+import { Occupied } from '../core/occupied.ts';
 import { label, Parameter } from '../core/parameter.ts';
-import { overlap } from '../core/typed-array.ts';
 import type { Work } from '../engine/work.ts';
 import type { ParamGroup } from './param-group.ts';
 import type { Slot } from './rule.ts';
@@ -18,7 +18,7 @@ export class Members {
   readonly slots: Slot[] = [];
   readonly #name: string;
   readonly #slotOf = new Map<Parameter, Slot>();
-  readonly #memory = new Memories();
+  readonly #memory = new Occupied<Parameter>();
   /** The groups as they were made, and how many parameters each has. */
   readonly #made: { readonly group: ParamGroup; readonly count: number }[] = [];
   /** How many parameters have a name. */
@@ -49,7 +49,7 @@ export class Members {
       throw new RangeError(`${this.#name}: ${called(twice)} is in this optimizer twice; name it once`);
     }
     const works = parameters.map(makeWork);
-    const clash = this.#memory.add(parameters);
+    const clash = this.#memory.addAll(parameters.map((one) => [one.data, one]));
     if (clash !== undefined) {
       throw new RangeError(
         `${this.#name}: ${clash.map(called).join(' and ')} share memory; ` +
@@ -154,55 +154,4 @@ export class Members {
 /** How messages call what stands in a group. */
 function nameOf(value: unknown): string {
   return value instanceof Parameter ? label(value) : show(value);
-}
-
-/**
- * Which bytes the parameters take, to find two that share one: those of each buffer, in their
- * order. Adding one by one costs a search and a move of what lies behind, which is memory's speed.
- */
-class Memories {
-  readonly #sorted = new Map<ArrayBufferLike, Parameter[]>();
-
-  /** Adds all, or none where two share memory: these are returned. */
-  add(parameters: readonly Parameter[]): readonly Parameter[] | undefined {
-    const added: Parameter[] = [];
-    for (const parameter of parameters) {
-      // What stands for an array that is elsewhere has no bytes.
-      if (parameter.data.byteLength === 0) continue;
-      const { data } = parameter;
-      const clash = this.sharing(data);
-      if (clash !== undefined) {
-        for (const one of added) {
-          const among = this.#sorted.get(one.data.buffer)!;
-          among.splice(among.indexOf(one), 1);
-        }
-        return [clash, parameter];
-      }
-      if (!this.#sorted.has(data.buffer)) this.#sorted.set(data.buffer, []);
-      const sorted = this.#sorted.get(data.buffer)!;
-      sorted.splice(placeIn(sorted, data), 0, parameter);
-      added.push(parameter);
-    }
-    return undefined;
-  }
-
-  /** One of those that an array shares memory with. */
-  sharing(array: NumericArray): Parameter | undefined {
-    const sorted = this.#sorted.get(array.buffer);
-    if (sorted === undefined || array.byteLength === 0) return undefined;
-    const at = placeIn(sorted, array);
-    return [sorted[at - 1], sorted[at]].find((other) => other && overlap(other.data, array));
-  }
-}
-
-/** How many of them begin before this array. */
-function placeIn(sorted: readonly Parameter[], { byteOffset }: NumericArray): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (sorted[middle]!.data.byteOffset < byteOffset) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -70,6 +70,8 @@ export abstract class Optimizer<O = object> {
     const where = this.#begin('step', closure);
     const loss = closure?.();
     if (typeof (loss as { then?: unknown } | undefined)?.then === 'function') {
+      // What it rejects with is not all that goes wrong here.
+      (loss as unknown as PromiseLike<number>).then(undefined, () => {});
       throw new TypeError(
         `${where}: closure must return the loss, got ${show(loss)}; await optimizer.stepAsync(closure)`,
       );

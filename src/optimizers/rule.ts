@@ -121,7 +121,7 @@ export interface Rule<O = object, L extends object = object, M = unknown> {
    * Whether a group's options ask for loops of the reference's bits, as float32 arithmetic could
    * not tell numbers apart that matter.
    */
-  exact?(group: ParamGroup<O>): boolean;
+  exact?(group: ParamGroup<O>, cut: Cut): boolean;
   /** The first writes no weight and no state, so that a step can still be refused after it. */
   readonly passes: readonly Pass[];
   /** What is remembered from parameter to parameter of an optimizer. */

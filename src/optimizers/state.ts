@@ -64,7 +64,8 @@ export class StateKeeper {
     const { state, savedNumbers = {} } = this.#rule;
     const Zeros = parameter.dtype === 'float64' ? Float64Array : Float32Array;
     for (const { key, shape, begun, when } of state) {
-      const used = begun === undefined ? when?.(group) !== false : work.numbers[begun] !== 0;
+      // Also what an option asks for no more, as in PyTorch: it may be asked for again.
+      const used = begun === undefined ? when?.(group) !== false || arrays.has(key) : work.numbers[begun] !== 0;
       const needed = used ? shape(parameter.shape, work.cut) : null;
       if (needed === null) continue;
       const array = arrays.get(key);
@@ -154,11 +155,14 @@ export class StateKeeper {
     const { state, savedNumbers = {}, stepless } = this.#rule;
     const shapes = new Map<string, readonly number[]>();
     const optional = ['step', ...Object.keys(savedNumbers)];
+    // Of this optimizer, and not of one that has some of its keys.
+    const whole = Object.keys(savedNumbers).every((key) => own(entry, key) !== undefined);
     for (const { key, shape, when, begun } of state) {
-      const used = begun === undefined ? when?.(group) !== false : (own(entry, key) ?? null) !== null;
-      const needed = used ? shape(parameter.shape, work.cut) : null;
-      if (needed !== null) shapes.set(key, needed);
-      else if (begun !== undefined) optional.push(key);
+      const needed = shape(parameter.shape, work.cut);
+      if (needed === null) continue;
+      const asked = begun === undefined && when?.(group) !== false;
+      if (asked || (whole && (own(entry, key) ?? null) !== null)) shapes.set(key, needed);
+      else if (whole) optional.push(key);
     }
     const needed = [...(stepless === true ? [] : ['step']), ...shapes.keys()];
     refuseOthers(at, this.#rule.name, entry, optional, needed);

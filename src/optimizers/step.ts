@@ -126,7 +126,7 @@ export class Stepper implements Course {
     const { work, group } = slot;
     const { numbers, dtype } = work;
     numbers[AT.check] = group.nonFinite === 'propagate' ? 0 : 1;
-    numbers[AT.exact] = this.#rule.exact?.(group) ? 1 : 0;
+    numbers[AT.exact] = this.#rule.exact?.(group, work.cut) ? 1 : 0;
     numbers[AT.step] = slot.step + 1;
     numbers[AT.stochastic] = 0;
     if (isSixteen(dtype) && group.rounding === 'stochastic') {
