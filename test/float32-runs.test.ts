@@ -150,6 +150,12 @@ const sizes = [1.8e19, 1.9e19, 5e20, 1e30, 3.4e38, 1, 1e-10, 1e-17, 1e-19, 1e-20
 describe('range: what double can tell, float32 tells too', () => {
   const rules: Record<string, Make> = {
     ...Object.fromEntries(optimizers.map(({ name, make }) => [name, make])),
+    ...Object.fromEntries(
+      [0, 0.2].map((beta1): [string, Make] => [
+        `AdamW, beta1 ${beta1}`,
+        (params, options) => new AdamW(params, { lr: 0.02, betas: [beta1, 0.99], ...options }),
+      ]),
+    ),
     'AdamW, eps 0': (params, options) => new AdamW(params, { lr: 0.02, eps: 0, ...options }),
     'AdamW, eps 1e-13': (params, options) => new AdamW(params, { lr: 0.02, eps: 1e-13, ...options }),
     ...Object.fromEntries(

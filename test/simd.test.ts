@@ -140,10 +140,14 @@ const calls: Record<string, (run: Run) => unknown> = {
   applyVectorMomentum: ({ loops, arrays: [p, g, m, v], at, gAt, rows, cols, s }) =>
     loops.applyVectorMomentum(p!, at, g!, gAt, m!, at, v!, at, rows * cols, s[0]!, s[1]!, s[2]!, s[3]!, s[4]!, s[5]!),
   adam: ({ loops, arrays: [p, g, m, v], at, gAt, rows, cols, s }) =>
+    loops.adam(p!, at, g!, gAt, m!, v!, at, rows * cols, 1, 1 - s[0]!, s[1]!, s[2]!, s[3]!, s[4]!, s[5]!, 1),
+  'adam of a small beta1': ({ loops, arrays: [p, g, m, v], at, gAt, rows, cols, s }) =>
     loops.adam(p!, at, g!, gAt, m!, v!, at, rows * cols, 1, s[0]!, s[1]!, s[2]!, s[3]!, s[4]!, s[5]!, 1),
   'adam, maximized and uncorrected': ({ loops, arrays: [p, g, m, v], at, gAt, rows, cols, s }) =>
-    loops.adam(p!, at, g!, gAt, m!, v!, at, rows * cols, -1, s[0]!, s[1]!, s[2]!, s[3]!, s[4]!, 1, s[5]!),
+    loops.adam(p!, at, g!, gAt, m!, v!, at, rows * cols, -1, 1 - s[0]!, s[1]!, s[2]!, s[3]!, s[4]!, 1, s[5]!),
   amsgrad: ({ loops, arrays: [p, g, m, v, l], at, gAt, rows, cols, s }) =>
+    loops.amsgrad(p!, at, g!, gAt, m!, v!, l!, at, rows * cols, 1, 1 - s[0]!, s[1]!, s[2]!, s[3]!, s[4]!, s[5]!, 1),
+  'amsgrad of a small beta1': ({ loops, arrays: [p, g, m, v, l], at, gAt, rows, cols, s }) =>
     loops.amsgrad(p!, at, g!, gAt, m!, v!, l!, at, rows * cols, 1, s[0]!, s[1]!, s[2]!, s[3]!, s[4]!, s[5]!, 1),
   sgd: ({ loops, arrays: [p, g], at, gAt, rows, cols, s }) => loops.sgd(p!, at, g!, gAt, rows * cols, -1, s[3]!, s[2]!),
   sgdMomentum: ({ loops, arrays: [p, g, m], at, gAt, rows, cols, s }) =>

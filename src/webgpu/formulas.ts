@@ -8,15 +8,16 @@ import type { Formula } from './programs.ts';
 
 const read = (name: string): string => `fromF32(${name}[i])`;
 
-/** `loops/adam.ts`; `after`: the decay comes after the update. */
-function adam(largest: boolean, climb: boolean, after: boolean): Formula {
+/** `loops/adam.ts`; `after`: the decay comes after the update; `swapped`: β₁ is below one half. */
+function adam(largest: boolean, climb: boolean, after: boolean, swapped: boolean): Formula {
   return {
     state: { exp_avg: 'm', exp_avg_sq: 'v', ...(largest && { max_exp_avg_sq: 'largest' }) },
     text: `
 fn element(i: u32, p: Real, g: Real) -> Real {
   let a = ${climb ? 'negated(g)' : 'g'};
   let before = ${read('m')};
-  let first = add(before, mul(number(rest1), sub(a, before)));
+  let way = sub(a, before);
+  let first = ${swapped ? 'sub(a, mul(complement(rest1), way))' : 'add(before, mul(number(rest1), way))'};
   let second = averagedSquare(beta2, rest2, ${read('v')}, a);
   m[i] = toF32(first);
   v[i] = toF32(second);
@@ -81,7 +82,8 @@ export function formulaOf(
     const largest = state.max_exp_avg_sq !== null;
     const climb = value('sign') === -1;
     const after = value('keepAfter') !== 1;
-    return { name: `AdamW ${largest} ${climb} ${after}`, formula: adam(largest, climb, after) };
+    const swapped = value('rest1') > 0.5;
+    return { name: `AdamW ${largest} ${climb} ${after} ${swapped}`, formula: adam(largest, climb, after, swapped) };
   }
   if (rule === 'Lion') return { name: 'Lion', formula: lion };
   if (rule !== 'SGD') throw new TypeError(`webgpuKernels: ${rule} has no formula for a GPU; use other kernels`);

@@ -146,10 +146,11 @@ fn going(i: u32, n: u32) -> bool {
 `;
 }
 
-/** A number of the rule; in float32 also 1 minus it, which is small where it is near 1. */
+/** A number of the rule, and 1 minus it, which in float32 is exact where it is near 1. */
 const NUMBER: Readonly<Record<Arithmetic, string>> = {
   double: `
 fn number(k: u32) -> Real { return fromF64(vec2u(job[numbersAt + 2u * k], job[numbersAt + 2u * k + 1u])); }
+fn complement(k: u32) -> Real { return sub(fromF64(vec2u(0u, 0x3ff00000u)), number(k)); }
 /** keep p - u */
 fn decayed(keep: u32, p: Real, u: Real) -> Real { return sub(mul(number(keep), p), u); }
 /** beta v + rest a a */
@@ -160,6 +161,7 @@ fn averagedSquare(beta: u32, rest: u32, v: Real, a: Real) -> Real {
   // One rounding is as large as the weight's last place, those of the differences are small.
   float32: `
 fn number(k: u32) -> Real { return bitcast<f32>(job[numbersAt + 2u * k]); }
+fn complement(k: u32) -> Real { return bitcast<f32>(job[numbersAt + 2u * k + 1u]); }
 fn decayed(keep: u32, p: Real, u: Real) -> Real { return p - (bitcast<f32>(job[numbersAt + 2u * keep + 1u]) * p + u); }
 fn averagedSquare(beta: u32, rest: u32, v: Real, a: Real) -> Real { return v + number(rest) * (a * a - v); }
 `,

@@ -64,6 +64,7 @@ export function wild(length: number, random: () => number, low: number, high: nu
 export const optimizers: Readonly<Record<string, Make>> = {
   AdamW: (params, options) => new AdamW(params, { lr: 0.02, ...options }),
   'AdamW amsgrad': (params, options) => new AdamW(params, { lr: 0.02, amsgrad: true, maximize: true, ...options }),
+  'AdamW, beta1 0.2': (params, options) => new AdamW(params, { lr: 0.02, betas: [0.2, 0.99], ...options }),
   'AdamW uncorrected': (params, options) => new AdamW(params, { lr: 0.02, correctBias: false, ...options }),
   Lion: (params, options) => new Lion(params, { lr: 0.02, weightDecay: 0.1, ...options }),
   SGD: (params, options) => new SGD(params, { lr: 0.2, weightDecay: 0.01, maximize: true, ...options }),

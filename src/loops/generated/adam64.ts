@@ -6,6 +6,14 @@
  */
 
 /**
+ * M + (1−β₁)(G − M), as G − β₁(G − M) where β₁ is the smaller one: of a large M nothing is left
+ * where β₁ is 0. (PyTorch's `lerp` does the same.)
+ */
+function firstOf(m: number, a: number, rest1: number): number {
+  return rest1 > 0.5 ? a - (1 - rest1) * (a - m) : m + rest1 * (a - m);
+}
+
+/**
  * Adam's moments and step: M ← M + (1−β₁)(G − M), V ← β₂V + (1−β₂)G²,
  * P ← (keepBefore · P − scale · M / (√V + ε)) · keepAfter, with G ← sign · G, and M and V in the
  * step not yet rounded.
@@ -31,7 +39,7 @@ export function adam(
   keepBefore: number,
   keepAfter: number,
 ): void {
-  if (sign === 1 && keepAfter === 1 && pAt === at && gAt === at) {
+  if (sign === 1 && keepAfter === 1 && pAt === at && gAt === at && rest1 <= 0.5) {
     adamPlain(p, g, m, v, at, length, rest1, beta2, rest2, scale, eps, keepBefore);
     return;
   }
@@ -39,10 +47,8 @@ export function adam(
   for (; k + 1 < length; k += 2) {
     const a0 = sign * g[gAt + k]!;
     const a1 = sign * g[gAt + k + 1]!;
-    const m0 = m[at + k]!;
-    const m1 = m[at + k + 1]!;
-    const first0 = m0 + rest1 * (a0 - m0);
-    const first1 = m1 + rest1 * (a1 - m1);
+    const first0 = firstOf(m[at + k]!, a0, rest1);
+    const first1 = firstOf(m[at + k + 1]!, a1, rest1);
     const second0 = beta2 * v[at + k]! + rest2 * a0 * a0;
     const second1 = beta2 * v[at + k + 1]! + rest2 * a1 * a1;
     const x0 = (keepBefore * p[pAt + k]! - (scale * first0) / (Math.sqrt(second0) + eps)) * keepAfter;
@@ -56,8 +62,7 @@ export function adam(
   }
   if (k < length) {
     const a = sign * g[gAt + k]!;
-    const m0 = m[at + k]!;
-    const first = m0 + rest1 * (a - m0);
+    const first = firstOf(m[at + k]!, a, rest1);
     const second = beta2 * v[at + k]! + rest2 * a * a;
     m[at + k] = first;
     v[at + k] = second;
@@ -66,8 +71,8 @@ export function adam(
 }
 
 /**
- * {@link adam} where sign and keepAfter are 1, and all arrays begin at `from`: one address for all
- * of them.
+ * {@link adam} where sign and keepAfter are 1, β₁ is at least one half, and all arrays begin at
+ * `from`: one address for all of them.
  */
 function adamPlain(
   p: Float64Array,
@@ -146,10 +151,8 @@ export function amsgrad(
   for (; k + 1 < length; k += 2) {
     const a0 = sign * g[gAt + k]!;
     const a1 = sign * g[gAt + k + 1]!;
-    const m0 = m[at + k]!;
-    const m1 = m[at + k + 1]!;
-    const first0 = m0 + rest1 * (a0 - m0);
-    const first1 = m1 + rest1 * (a1 - m1);
+    const first0 = firstOf(m[at + k]!, a0, rest1);
+    const first1 = firstOf(m[at + k + 1]!, a1, rest1);
     const second0 = beta2 * v[at + k]! + rest2 * a0 * a0;
     const second1 = beta2 * v[at + k + 1]! + rest2 * a1 * a1;
     const most0 = larger(largest[at + k]!, second0);
@@ -167,8 +170,7 @@ export function amsgrad(
   }
   if (k < length) {
     const a = sign * g[gAt + k]!;
-    const m0 = m[at + k]!;
-    const first = m0 + rest1 * (a - m0);
+    const first = firstOf(m[at + k]!, a, rest1);
     const second = beta2 * v[at + k]! + rest2 * a * a;
     const most = larger(largest[at + k]!, second);
     m[at + k] = first;

@@ -2,10 +2,14 @@
 
 import { one, putOne, putTwo, putTwoAt2, two, twoAt2 } from './pairs';
 
-/** M and V of two elements: M + (1−β₁)(G − M), β₂V + (1−β₂)G². */
+/**
+ * M and V of two elements: M + (1−β₁)(G − M), `swapped` G − β₁(G − M) with β₁ for `rest1`;
+ * β₂V + (1−β₂)G².
+ */
 @inline
-function firstOf(m: v128, a: v128, rest1: v128): v128 {
-  return f64x2.add(m, f64x2.mul(rest1, f64x2.sub(a, m)));
+function firstOf(swapped: bool, m: v128, a: v128, rest1: v128): v128 {
+  const product = f64x2.mul(rest1, f64x2.sub(a, m));
+  return swapped ? f64x2.sub(a, product) : f64x2.add(m, product);
 }
 
 @inline
@@ -27,11 +31,11 @@ function most(old: v128, second: v128): v128 {
 
 /**
  * Four elements. With largest = 0 it is Adam, else AMSGrad; `plain`: sign and keepAfter are 1 and
- * need no product.
+ * need no product, and M is not `swapped`.
  */
 @inline
 function adamFour<T>(
-  plain: bool,
+  plain: bool, swapped: bool,
   p: usize, g: usize, m: usize, v: usize, largest: usize,
   sign: v128, rest1: v128, beta2: v128, rest2: v128, scale: v128, eps: v128, before: v128, after: v128,
 ): void {
@@ -41,8 +45,8 @@ function adamFour<T>(
     a0 = f64x2.mul(sign, a0);
     a1 = f64x2.mul(sign, a1);
   }
-  const first0 = firstOf(two<T>(m), a0, rest1);
-  const first1 = firstOf(twoAt2<T>(m), a1, rest1);
+  const first0 = firstOf(!plain && swapped, two<T>(m), a0, rest1);
+  const first1 = firstOf(!plain && swapped, twoAt2<T>(m), a1, rest1);
   const second0 = secondOf(two<T>(v), a0, beta2, rest2);
   const second1 = secondOf(twoAt2<T>(v), a1, beta2, rest2);
   let root0 = second0;
@@ -75,7 +79,8 @@ export function adam<T>(
   p: usize, g: usize, m: usize, v: usize, largest: usize, length: i32,
   sign: f64, rest1: f64, beta2: f64, rest2: f64, scale: f64, eps: f64, before: f64, after: f64,
 ): void {
-  const r1 = f64x2.splat(rest1);
+  const swapped = rest1 > 0.5;
+  const r1 = f64x2.splat(swapped ? 1 - rest1 : rest1);
   const b2 = f64x2.splat(beta2);
   const r2 = f64x2.splat(rest2);
   const c = f64x2.splat(scale);
@@ -85,9 +90,9 @@ export function adam<T>(
   const ka = f64x2.splat(after);
   const end = p + (length >> 2) * (4 * sizeof<T>());
   if (p != end) {
-    if (sign != 1 || after != 1) {
+    if (sign != 1 || after != 1 || swapped) {
       do {
-        adamFour<T>(false, p, g, m, v, largest, s, r1, b2, r2, c, e, kb, ka);
+        adamFour<T>(false, swapped, p, g, m, v, largest, s, r1, b2, r2, c, e, kb, ka);
         p += 4 * sizeof<T>();
         g += 4 * sizeof<T>();
         m += 4 * sizeof<T>();
@@ -96,7 +101,7 @@ export function adam<T>(
       } while (p != end);
     } else if (largest == 0) {
       do {
-        adamFour<T>(true, p, g, m, v, 0, s, r1, b2, r2, c, e, kb, ka);
+        adamFour<T>(true, false, p, g, m, v, 0, s, r1, b2, r2, c, e, kb, ka);
         p += 4 * sizeof<T>();
         g += 4 * sizeof<T>();
         m += 4 * sizeof<T>();
@@ -104,7 +109,7 @@ export function adam<T>(
       } while (p != end);
     } else {
       do {
-        adamFour<T>(true, p, g, m, v, largest, s, r1, b2, r2, c, e, kb, ka);
+        adamFour<T>(true, false, p, g, m, v, largest, s, r1, b2, r2, c, e, kb, ka);
         p += 4 * sizeof<T>();
         g += 4 * sizeof<T>();
         m += 4 * sizeof<T>();
@@ -115,7 +120,8 @@ export function adam<T>(
   }
   for (let k = length & 3; k > 0; k--) {
     const a = sign * one<T>(g);
-    const first = one<T>(m) + rest1 * (a - one<T>(m));
+    const m0 = one<T>(m);
+    const first = swapped ? a - (1 - rest1) * (a - m0) : m0 + rest1 * (a - m0);
     const second = beta2 * one<T>(v) + rest2 * a * a;
     let root = second;
     if (largest != 0) {

@@ -116,7 +116,8 @@ function one(
     return;
   }
   const x = <f64>a;
-  const first = <f64>m0 + rest1 * (x - <f64>m0);
+  const d = x - <f64>m0;
+  const first = rest1 > 0.5 ? x - (1 - rest1) * d : <f64>m0 + rest1 * d;
   let root = beta2 * <f64>v0 + rest2 * x * x;
   store<f32>(m, <f32>first);
   store<f32>(v, <f32>root);
