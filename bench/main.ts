@@ -87,8 +87,8 @@ const installed = python === undefined ? undefined : new Torch(python, 'as insta
 const best = python === undefined ? undefined : new Torch(python, 'at its best');
 if (python === undefined)
   say(
-    'No Python with torch and transformers here: PyTorch is left out. `npm run test:torch` makes one; ' +
-      'TENSORLESS_PYTHON may name another.',
+    'No Python with torch and transformers here: PyTorch is left out.\n' +
+      '`npm run test:torch` makes one; TENSORLESS_PYTHON may name another.',
   );
 if (!javascript.hasSingle) say('SIMD has no float32 level here: it is left out.');
 
@@ -281,7 +281,8 @@ await part('memory', () => memory(python, progress));
 await part('sizes', async () => ({ rows: await sizes() }));
 installed?.close();
 best?.close();
-if (!quick) {
+if (quick) say('\nNothing was written: `npm run bench`, half an hour, writes docs/performance.md.');
+else {
   const what = 'docs/performance.md, docs/performance.svg';
   say(writePage() ? `\nWritten: ${what}` : `\nNot written before a whole run: ${what}`);
 }

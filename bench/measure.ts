@@ -79,7 +79,7 @@ export async function race(
   // One round more than is counted: the first warms every contestant up.
   for (let round = 0; round <= rounds; round++) {
     for (const [i, contestant] of able.entries()) {
-      progress(`${title}: round ${round} of ${rounds}, ${contestant.name}`);
+      progress(`${title}: ${round === 0 ? 'warm-up' : `round ${round} of ${rounds}`}, ${contestant.name}`);
       const nanoseconds = await running[i]!.measure(milliseconds);
       if (round > 0) costs[i]!.push(nanoseconds / elements);
     }

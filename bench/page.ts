@@ -122,7 +122,7 @@ ${result(all)}
 
 - Measured on ${first.date}: ${first.machine}
 - ${first.versions}
-- Each contestant has a process of its own and took ${turns} turns within one run (three over a whole model and number formats); tables give medians. Such machines are noisy: only
+- Each contestant has a process of its own and took ${turns} turns within one run (three over a whole model and number formats); tables give medians: of the times, and of each turn's own ratios. Such machines are noisy: only
   ratios within one run say something. Every turn is in \`bench/results/\`.
 - \`npm run bench\` measures all of it again and writes this page, \`npm run bench -- --quick\` takes under a minute and writes nothing.
 

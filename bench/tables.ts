@@ -19,10 +19,10 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 export function terminalTable(result: Result): string {
   const lines = rowsOf(result).map(
     ({ name, cost, speed }) =>
-      `  ${name.slice(0, 41).padEnd(41)} ${short(cost[0]).padStart(6)} ns ${`${short(speed[0])}x`.padStart(7)}  ` +
+      `  ${name.slice(0, 42).padEnd(42)} ${short(cost[0]).padStart(6)} ns ${`${short(speed[0])}x`.padStart(7)}  ` +
       `(${range(speed)})`,
   );
-  return [result.title, `  ns per element; times as fast as ${result.baseline} (min-max)`, ...lines].join('\n');
+  return [result.title, `  ns per element; times as fast as ${result.baseline}, round by round (min-max)`, ...lines].join('\n');
 }
 
 export function caseTable(result: Result): string {

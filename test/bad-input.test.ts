@@ -2,7 +2,7 @@
  * Every wrong argument is refused by name, and a refused call changes nothing, of any parameter.
  */
 import { Adafactor, type DType, Parameter } from 'tensorless';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { model, snapshot, weightBits } from './_optimizers.ts';
 import { errorOf, hostile, optimizers, refuses, trained } from './_refusals.ts';
 import { notGradients, notParameters, notRecords } from './_wrong-values.ts';
@@ -69,6 +69,19 @@ describe.each(optimizers)('$name', ({ name, make, options }) => {
     }
     const promised = Promise.resolve({});
     expect(errorOf(() => make(params([parameter]), params({ kernels: promised }))).message).toMatch(/; await it$/);
+  });
+
+  it('tells its own refusal of a closure that is asynchronous, not what that is rejected with later', async () => {
+    const [optimizer] = trained(make as never);
+    const rejected = vi.fn();
+    process.on('unhandledRejection', rejected);
+    const failing = async (): Promise<never> => {
+      throw new Error('no data');
+    };
+    expect(() => optimizer.step(failing as never)).toThrow('await optimizer.stepAsync(closure)');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    process.off('unhandledRejection', rejected);
+    expect(rejected).not.toHaveBeenCalled();
   });
 
   it('refuses what are no parameters', () => {

@@ -11,11 +11,14 @@ import {
   type CommonOptions,
   type DType,
   GradientAccumulator,
+  GreedyLR,
+  getLinearScheduleWithWarmup,
   type Kernels,
   NonFiniteGradientError,
   type NumericArray,
   type Optimizer,
   Parameter,
+  ReduceLROnPlateau,
 } from 'tensorless';
 import {
   type ParallelKernels,
@@ -244,6 +247,20 @@ describe('stepAsync', () => {
     await expect(optimizer.stepAsync(3 as never)).rejects.toThrow(/stepAsync: closure must be a function/);
   });
 
+  it('refuses a scheduler’s step until it has settled, as it reads the learning rates', async () => {
+    const optimizer = new AdamW([parameter()], { kernels });
+    const schedulers = [getLinearScheduleWithWarmup(optimizer, { numWarmupSteps: 1, numTrainingSteps: 9 })];
+    const others = [new ReduceLROnPlateau(optimizer), new GreedyLR(optimizer)];
+    const { lr } = optimizer.paramGroups[0]!;
+    const under = optimizer.stepAsync();
+    for (const one of [...schedulers, ...others])
+      expect(() => one.step(1)).toThrow(/^\w+\.step: a stepAsync of this optimizer is under way; await it first$/);
+    await under;
+    expect(optimizer.paramGroups[0]!.lr).toBe(lr);
+    schedulers[0]!.step();
+    expect(optimizer.paramGroups[0]!.lr).not.toBe(lr);
+  });
+
   it('refuses a gradient in the memory of another parameter, which others write meanwhile', async () => {
     const [first, second] = [parameter('first'), parameter('second')];
     const optimizer = new AdamW([first, second], { kernels });
@@ -251,8 +268,8 @@ describe('stepAsync', () => {
     for (const grad of [second.data, second.data.subarray(0, length)]) {
       first.grad = grad as Float32Array;
       await expect(optimizer.stepAsync()).rejects.toThrow(
-        'AdamW.stepAsync: parameter "first": grad must not share memory with the data of parameter "second"; ' +
-          'give it an array of its own',
+        'parallelKernels: the gradient of parameter "first" shares memory with what is written for parameter "second", ' +
+          'maybe meanwhile; give it an array of its own',
       );
       expect(first.data[0]! + second.data[0]!).toBe(2);
       expect(optimizer.stateDict().state).toEqual({});

@@ -46,13 +46,16 @@ function distance(a: string, b: string): number {
 
 /**
  * ` Did you mean "x"?` for the nearest known name, or nothing when none is near. Case and
- * underscores do not count.
+ * underscores do not count, and a name with another number in it (float64, float32) is not near.
  */
 function didYouMean(name: string, known: readonly string[]): string {
   const fold = (s: string): string => s.toLowerCase().replaceAll(/[_-]/g, '');
   let best = '';
   let least = Math.max(2, Math.floor(name.length / 3)) + 1;
+  const digits = name.replaceAll(/\D/g, '');
   for (const candidate of known) {
+    const others = candidate.replaceAll(/\D/g, '');
+    if (digits !== '' && others !== '' && others !== digits) continue;
     const d = distance(fold(name), fold(candidate));
     if (d < least) {
       best = ` Did you mean ${JSON.stringify(candidate)}?`;

@@ -15,7 +15,6 @@ export class Occupied<T> {
   /** Adds an array, or returns the owner of one that it shares memory with. */
   add(array: NumericArray, owner: T): T | undefined {
     const clash = this.sharing(array);
-    // What stands for an array that is elsewhere has no bytes.
     if (clash !== undefined || array.byteLength === 0) return clash;
     const { buffer } = array;
     if (!this.#sorted.has(buffer)) this.#sorted.set(buffer, []);
@@ -37,16 +36,20 @@ export class Occupied<T> {
 
   /** The owner of one that an array shares memory with. */
   sharing(array: NumericArray): T | undefined {
-    const sorted = this.#sorted.get(array.buffer);
-    if (sorted === undefined || array.byteLength === 0) return undefined;
+    // What stands for an array that is elsewhere has no bytes, and no buffer.
+    const sorted = array.byteLength === 0 ? undefined : this.#sorted.get(array.buffer);
+    if (sorted === undefined) return undefined;
     const at = placeIn(sorted, array);
     return [sorted[at - 1], sorted[at]].find((other) => other && overlap(other[0], array))?.[1];
   }
 
   #remove(array: NumericArray): void {
-    const among = this.#sorted.get(array.buffer);
-    const at = among?.findIndex(([other]) => other === array) ?? -1;
-    if (at >= 0) among!.splice(at, 1);
+    if (array.byteLength === 0) return;
+    const among = this.#sorted.get(array.buffer)!;
+    among.splice(
+      among.findIndex(([other]) => other === array),
+      1,
+    );
   }
 }
 

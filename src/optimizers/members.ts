@@ -3,7 +3,6 @@
  * their structure is looked at before each use.
  */
 import { show } from '../core/check.ts';
-import type { NumericArray } from '../core/dtype.ts';
 import { Occupied } from '../core/occupied.ts';
 import { label, Parameter } from '../core/parameter.ts';
 import type { Work } from '../engine/work.ts';
@@ -116,22 +115,6 @@ export class Members {
     const { groups } = this;
     const whole = groups.length === this.#made.length && group.params.length === this.#made[groupIndex]!.count;
     if (!whole || groups[groupIndex] !== group || group.params[place] !== parameter) throw this.#changed(where);
-  }
-
-  /**
-   * Refuses a gradient in the memory of a parameter, where threads would read it while others write
-   * it. On one thread the parameters' order tells which of its values counts.
-   */
-  checkGradients(where: string): void {
-    for (const { parameter, index } of this.slots) {
-      const { grad } = parameter;
-      const other = grad === null ? undefined : this.#memory.sharing(grad as NumericArray);
-      if (other === undefined) continue;
-      throw new RangeError(
-        `${where}: ${label(parameter, index)}: grad must not share memory with the data of ` +
-          `${label(other, this.#slotOf.get(other)!.index)}; give it an array of its own`,
-      );
-    }
   }
 
   /** Names the first place where the groups are not as they were made. */

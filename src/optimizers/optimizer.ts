@@ -69,9 +69,10 @@ export abstract class Optimizer<O = object> {
   step(closure?: () => number): number | undefined {
     const where = this.#begin('step', closure);
     const loss = closure?.();
-    if (typeof (loss as { then?: unknown } | undefined)?.then === 'function') {
-      // What it rejects with is not all that goes wrong here.
-      (loss as unknown as PromiseLike<number>).then(undefined, () => {});
+    const promise = loss as { then?: PromiseLike<number>['then'] } | undefined;
+    if (typeof promise?.then === 'function') {
+      // This refusal is told, not what the promise may be rejected with as well.
+      promise.then(undefined, () => {});
       throw new TypeError(
         `${where}: closure must return the loss, got ${show(loss)}; await optimizer.stepAsync(closure)`,
       );
@@ -99,7 +100,6 @@ export abstract class Optimizer<O = object> {
       const loss = closure === undefined ? undefined : await closure();
       this.#activateAll(where);
       const { executor } = this.#stepper;
-      if (executor !== undefined) this.#members.checkGradients(where);
       this.#stepper.begin(where);
       if (executor === undefined) this.#stepper.run();
       else await executor.run(this.#stepper);
@@ -229,9 +229,12 @@ export abstract class Optimizer<O = object> {
 
   #checkAlive(method: string): void {
     if (this.#disposed) throw new Error(`${this.#name}.${method}: this optimizer was disposed; make a new one`);
-    if (this.#busy) {
-      throw new Error(`${this.#name}.${method}: a stepAsync of this optimizer is under way; await it first`);
-    }
+    this.checkIdle(`${this.#name}.${method}`);
+  }
+
+  /** Refuses while a `stepAsync` is under way. @internal */
+  checkIdle(where: string): void {
+    if (this.#busy) throw new Error(`${where}: a stepAsync of this optimizer is under way; await it first`);
   }
 
   /** A step on the calling thread, of one parameter or of all that have a gradient. */

@@ -229,6 +229,7 @@ export class GreedyLR extends LRScheduler {
    */
   override step(metric?: number): void {
     const where = 'GreedyLR.step';
+    this.checkIdle();
     const state = this.#state;
     const groups = this.optimizer.paramGroups;
     let current = checkMetric(where, metric);

@@ -143,6 +143,7 @@ export class ReduceLROnPlateau extends LRScheduler {
    */
   override step(metric?: number): void {
     const where = 'ReduceLROnPlateau.step';
+    this.checkIdle();
     const current = checkMetric(where, metric);
     this.#checkGroups(where);
     const groups = this.optimizer.paramGroups;

@@ -185,6 +185,11 @@ export abstract class LRScheduler {
     return `${nameOf(this.constructor)}.${method}`;
   }
 
+  /** Refuses a step while the optimizer's is under way: it reads the learning rates. @internal */
+  protected checkIdle(): void {
+    this.optimizer.checkIdle(this.at('step'));
+  }
+
   /** @internal */
   protected restoreLrs(saved: readonly number[]): void {
     for (const [i, group] of this.optimizer.paramGroups.entries()) {
@@ -227,6 +232,7 @@ export abstract class EpochScheduler extends LRScheduler {
 
   override step(metric?: number): void {
     const { optimizer } = this;
+    this.checkIdle();
     this.checkGroups();
     const lrs = this.lrsAt(this.epoch + 1);
     // null is Python's None.

@@ -99,6 +99,14 @@ function turn(): Promise<void> {
   });
 }
 
+/** On one thread the order of the works tells which values of such a gradient count. */
+function sharedMessage(one: string, other: string): string {
+  return (
+    `parallelKernels: the gradient of ${one} shares memory with what is written for ${other}, maybe meanwhile; ` +
+    'give it an array of its own'
+  );
+}
+
 /** Runs the passes of steps on the calling thread and a crew of workers. */
 export class Driver implements Executor {
   readonly #crew: Crew;
@@ -144,7 +152,7 @@ export class Driver implements Executor {
       this.#crew.replaceDead();
       const plan = this.#planOf(course);
       const helped = plan.elements >= this.#least && this.#crew.alive.length > 0;
-      if (helped) this.#announce(plan);
+      if (helped) this.#announce(plan, course);
       const all = course.works.length;
       while (course.next((pass, from) => (pass === 0 ? all : plan.batchEnd[from]!))) {
         await this.#pass(course, plan, helped, torn);
@@ -194,11 +202,16 @@ export class Driver implements Executor {
   }
 
   /** Tells the workers that a step begins, and what they do not know of it yet. */
-  #announce(plan: KnownPlan): void {
-    this.#step = (this.#step % 0x7fffffff) + 1;
-    Atomics.store(this.#words, STEP, this.#step);
+  #announce(plan: KnownPlan, course: Course): void {
     const { id } = plan;
     const changes: [number, WireArrays][] = [];
+    for (let i = 0; i < plan.works.length; i++) {
+      const { g } = plan.works[i]!;
+      const other = plan.sent[i]?.[0] === g ? i : (plan.written.sharing(g) ?? i);
+      if (other !== i) throw new RangeError(sharedMessage(course.describe(i), course.describe(other)));
+    }
+    this.#step = (this.#step % 0x7fffffff) + 1;
+    Atomics.store(this.#words, STEP, this.#step);
     for (let i = 0; i < plan.works.length; i++) {
       const arrays = newArrays(plan, i, this.#memory);
       if (arrays !== null) changes.push([i, arrays]);

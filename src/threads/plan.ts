@@ -3,6 +3,7 @@
  * into batches.
  */
 import type { NumericArray } from '../core/dtype.ts';
+import { Occupied } from '../core/occupied.ts';
 import { isShared } from '../core/typed-array.ts';
 import type { Course } from '../engine/engine.ts';
 import { foldsColumns, type Pass } from '../engine/pass.ts';
@@ -21,6 +22,8 @@ export interface KnownPlan extends Plan {
   /** Works with an array that no other thread reaches. */
   readonly own: readonly boolean[];
   readonly elements: number;
+  /** What each work writes to, to its place among the works. */
+  readonly written: Occupied<number>;
   /** The arrays of each work as the workers know them. */
   readonly sent: (readonly (NumericArray | null)[])[];
 }
@@ -96,6 +99,8 @@ export function newPlan(
     }
   }
   firstUnit[works.length] = workOf.length;
+  const written = new Occupied<number>();
+  for (const [i, { p }] of works.entries()) written.add(p, i);
   firstItem.push(items.length);
   return {
     id,
@@ -110,6 +115,7 @@ export function newPlan(
     batchEnd,
     own,
     elements,
+    written,
     sent: [],
   };
 }
