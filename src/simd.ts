@@ -32,8 +32,8 @@ export interface SimdOptions {
   /**
    * `"double"`: the bits of the TypeScript loops. `"float32"`: float32 and 16-bit parameters are
    * worked on in single precision, 1.2 to 2.4 times as fast; as close to exact arithmetic as
-   * PyTorch, and the same bits on every machine, runtime and thread count within this level. Float64
-   * parameters are done as ever. Default `"double"`.
+   * PyTorch, and the same bits on every machine, runtime and thread count within this level.
+   * Float64 parameters are done as ever. Default `"double"`.
    */
   arithmetic?: 'double' | 'float32';
 }
