@@ -22,7 +22,11 @@ export function terminalTable(result: Result): string {
       `  ${name.slice(0, 42).padEnd(42)} ${short(cost[0]).padStart(6)} ns ${`${short(speed[0])}x`.padStart(7)}  ` +
       `(${range(speed)})`,
   );
-  return [result.title, `  ns per element; times as fast as ${result.baseline}, round by round (min-max)`, ...lines].join('\n');
+  return [
+    result.title,
+    `  ns per element; times as fast as ${result.baseline}, round by round (min-max)`,
+    ...lines,
+  ].join('\n');
 }
 
 export function caseTable(result: Result): string {
